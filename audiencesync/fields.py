@@ -24,6 +24,7 @@ class Kind(Enum):
     ENUM = "one of"
     MESSAGE = "object"
     ID_OR_MAP = "id, or a map from target to id"
+    TEXT_MAP = "map from text to text"
 
 
 class Scope(StrEnum):
@@ -144,7 +145,7 @@ class Field:
     """One field of one message; `of` names its message or enum, `union` the one-of group it is in.
 
     `immutable` means that GA4 takes the value only at creation. `minimum` and `maximum` bound the value
-    (both inclusive), `nonempty` a text or list. `ours` marks what never goes to GA4.
+    (both inclusive), `nonempty` a text or list. `named` is a map from free names to messages.
     """
 
     message: str
@@ -153,6 +154,7 @@ class Field:
     doc: str
     of: str = ""
     repeated: bool = False
+    named: bool = False
     required: bool = False
     immutable: bool = False
     output_only: bool = False
