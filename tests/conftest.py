@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str | Path, str], None]:
-    """Give a function of (path, text) that compares text with tests/golden/path, or rewrites it when asked to.
+    """Give a function of (path, text): it compares text with tests/golden/path, or rewrites it when asked to.
 
     The file is compared to the last byte, line ends included.
     """
