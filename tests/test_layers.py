@@ -304,7 +304,7 @@ def test_every_room_stands_in_one_row() -> None:
         ("plan", "if TYPE_CHECKING:\n    from .ga4 import x", "imports ga4, which is not above it"),
         ("plan", "import importlib\nimportlib.import_module('audiencesync.ga4')", "imports ga4"),
         ("ga4", "import importlib\nimportlib.import_module(name)", "a name that is computed"),
-        ("helpers", "", "no room of this name"),
+        ("utils", "", "no room of this name"),
         ("sql.other", "", "no room of this name"),
         ("sql", "from .events import fields", "should import nothing"),
         ("ga4", "def f():\n    import requests", "imports requests, which only http may"),
