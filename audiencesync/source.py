@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import yaml
 
@@ -29,8 +30,6 @@ Route: TypeAlias = tuple[str | int, ...]
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_PROBLEMS = 100
-# PyYAML's own parser reads some 100 to 200 KiB a second: this keeps the worst file at a few seconds.
-MAX_BYTES_WITHOUT_LIBYAML = 256 * 1024
 # Aliases are problems, yet are followed so that nothing else is reported because of them: this many values.
 _MAX_COPIES = 10_000
 # A number of more digits fits no field of any API, and Python refuses to print one beyond 4,300.
@@ -96,8 +95,9 @@ class Problem:
 
 
 # Where the values stand, as a tree beside the data. A leaf is the index of the value's first character; a list
-# or mapping is (its index, the indexes of its keys or None, the children).
-_Node: TypeAlias = "int | tuple[int, dict[str, int] | None, Any]"
+# is (its index, None, its items' nodes); a mapping is (its index, its keys, and for each of them in turn the
+# key's index and the value's node).
+_Node: TypeAlias = "int | tuple[int, tuple[str, ...] | None, list[Any]]"
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,16 @@ class Document:
         for step in route:
             if isinstance(node, int):
                 break
-            _, keys, children = node
-            if keys is None:
-                if not isinstance(step, int) or not 0 <= step < len(children):
+            _, names, places = node
+            if names is None:
+                if not isinstance(step, int) or not 0 <= step < len(places):
                     break
-                key_index = None
+                key_index, node = None, places[step]
             else:
-                if step not in children:
+                if step not in names:
                     break
-                key_index = keys[str(step)]
-            node = children[step]
+                at = 2 * names.index(str(step))
+                key_index, node = places[at : at + 2]
         index = node if isinstance(node, int) else node[0]
         return _location(self.path, self._line_starts, key_index if key and key_index is not None else index)
 
@@ -325,14 +325,10 @@ def _read_yaml(findings: _Findings) -> _Builder:
         findings.fail(
             unseen.start(), "control-character", f"the invisible character {code} is not allowed", way_out
         )
-    maker = syntax.parser_class()
-    if maker is syntax.PureParser and len(text) > MAX_BYTES_WITHOUT_LIBYAML:
-        message = f"without libyaml at most {MAX_BYTES_WITHOUT_LIBYAML:,} characters are read"
-        findings.fail(0, "file-size", message, "install PyYAML with libyaml, or divide the file")
     builder = _EventBuilder(findings)
     handlers = builder.handlers
     try:
-        get_event = maker(text).get_event  # type: ignore[call-arg]
+        get_event = syntax.parser_class()(text).get_event
         while (event := get_event()) is not None:
             handlers[type(event)](event)
     except _SecondDocumentError:
@@ -353,14 +349,13 @@ _ITEM, _KEY, _LEFT_OUT, _MERGED = object(), object(), object(), object()
 class _Frame:
     """A list or mapping that is still open."""
 
-    __slots__ = ("anchor", "children", "data", "index", "keys", "merges", "state")
+    __slots__ = ("anchor", "data", "index", "merges", "places", "state")
 
     def __init__(self, index: int, *, mapping: bool, anchor: str | None = None) -> None:
         self.index = index
         self.anchor = anchor
         self.data: Any = {} if mapping else []
-        self.children: Any = {} if mapping else []
-        self.keys: dict[str, int] | None = {} if mapping else None
+        self.places: list[Any] = []
         self.state: object = _KEY if mapping else _ITEM
         self.merges: list[tuple[Any, _Node]] = []
 
@@ -382,7 +377,7 @@ class _Builder:
     @property
     def positions(self) -> _Node:
         """The tree of positions beside the data."""
-        node: _Node = self.root.children[0] if self.root.children else 0
+        node: _Node = self.root.places[0] if self.root.places else 0
         return node
 
     def open(self, index: int, *, mapping: bool, anchor: str | None = None) -> None:
@@ -403,7 +398,7 @@ class _Builder:
         for value, node in frame.merges:
             _merge(frame, value, node)
         self.top = self.stack.pop()
-        node = (frame.index, frame.keys, frame.children)
+        node = (frame.index, None if frame.state is _ITEM else tuple(frame.data), frame.places)
         self.put(frame.data, node)
         if frame.anchor is not None:
             self.anchors[frame.anchor] = (frame.data, node)
@@ -414,31 +409,30 @@ class _Builder:
         state = frame.state
         if state is _ITEM:
             frame.data.append(value)
-            frame.children.append(node)
+            frame.places.append(node)
             return
         frame.state = _KEY
         if state is _MERGED:
             frame.merges.append((value, node))
         elif state is not _LEFT_OUT:
             frame.data[state] = value
-            frame.children[state] = node
+            frame.places.append(node)
 
     def key(self, name: str, index: int) -> None:
         """Take a key of the open mapping; the value of one that is there already is left out."""
         frame = self.top
-        keys = frame.keys
-        if keys is None:  # pragma: no cover - parsers give keys to mappings alone
-            return
-        if name in keys:
-            first, second = self.findings.line(keys[name]), self.findings.line(index)
-            message = f"key {_shown(name)} in line {second} was given in line {first} already"
+        if name in frame.data:
+            first = self.findings.line(frame.places[2 * list(frame.data).index(name)])
+            message = (
+                f"key {_shown(name)} in line {self.findings.line(index)} was given in line {first} already"
+            )
             self.findings.add(
                 index, "duplicate-key", message, "remove one of the two; only the first is read"
             )
             frame.state = _LEFT_OUT
             return
-        keys[name] = index
-        frame.state = name
+        frame.places.append(index)
+        frame.state = sys.intern(name)
 
     def refuse_key(self, index: int, message: str) -> None:
         """Leave out a key that cannot be one, and its value."""
@@ -548,8 +542,8 @@ class _EventBuilder(_Builder):
     def place_of_nothing(self, index: int) -> int:
         """Give the place that stands for an empty value: its key's, or its dash's."""
         frame = self.top
-        if frame.keys is not None:
-            return frame.keys.get(str(frame.state), index)
+        if isinstance(frame.state, str):
+            return int(frame.places[-1])
         return index - 1 if self.findings.text[index - 1 : index] == "-" else index
 
     def properties(self, event: Any) -> None:  # noqa: ANN401 - the three events with an anchor and a tag
@@ -599,16 +593,17 @@ def _merge(frame: _Frame, value: object, node: _Node) -> None:
     """Give a mapping the keys that it lacks from a merged one, or from a list of them."""
     if isinstance(node, int):
         return
-    _, keys, children = node
-    if isinstance(value, list):
-        for item, child in zip(value, children, strict=True):
+    _, names, places = node
+    if names is None:
+        for item, child in zip(cast("list[object]", value), places, strict=True):
             if isinstance(item, dict):
                 _merge(frame, item, child)
-    elif isinstance(value, dict) and keys is not None and frame.keys is not None:
-        for name in value.keys() - frame.data.keys():
-            frame.data[name] = value[name]
-            frame.children[name] = children[name]
-            frame.keys[name] = keys[name]
+        return
+    merged = cast("dict[str, object]", value)
+    for at, name in enumerate(names):
+        if name not in frame.data:
+            frame.data[name] = merged[name]
+            frame.places += places[2 * at : 2 * at + 2]
 
 
 def _size(value: object, limit: int) -> int:

@@ -1,8 +1,8 @@
 """Characters in, parser events out: PyYAML's two parsers made equal, and their complaints in plain words.
 
-`parser_class()` picks libyaml's parser, or PyYAML's own where libyaml is missing; `explain(error, text)` turns
-what either of them raises into a `Complaint`. `json_events(text)` reads JSON, whose strings YAML would misread
-(two halves of a surrogate pair are two characters that YAML refuses).
+`parser_class()` picks libyaml's parser, or PyYAML's own where libyaml is missing; `explain(error, text)`
+turns what either of them raises into a `Complaint`. `json_events(text)` reads JSON, whose strings YAML would
+misread (the two halves of a surrogate pair are two characters that YAML refuses).
 Source: YAML 1.2.2, RFC 8259, libyaml 0.2.5 (scanner.c, parser.c).
 """
 
@@ -18,6 +18,11 @@ from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner, ScannerError
 
+# PyYAML's own parser takes some 30 microseconds an event: this keeps the worst file at a few seconds. A file
+# of 1 MiB that holds audiences has some 150,000.
+MAX_PURE_EVENTS = 200_000
+_TOO_MANY = "too many events"
+
 
 class Complaint(NamedTuple):
     """What is wrong at a character of the text: a rule's id, one line for the user, and the way out."""
@@ -31,6 +36,8 @@ class Complaint(NamedTuple):
 class EventParser(Protocol):
     """The part of a PyYAML parser that the reader uses; None ends the events."""
 
+    def __init__(self, text: str) -> None: ...
+
     def get_event(self) -> Any:  # noqa: ANN401 - the two parsers share no typed event
         """Give the next event."""
 
@@ -42,9 +49,17 @@ class PureParser(Reader, Scanner, Parser):
         Reader.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
+        self.events_left = MAX_PURE_EVENTS
+
+    def get_event(self) -> Any:  # noqa: ANN401 - PyYAML's events are untyped
+        """Give the next event, while the budget lasts."""
+        self.events_left -= 1
+        if self.events_left < 0:
+            raise ScannerError(None, None, _TOO_MANY, self.get_mark())
+        return super().get_event()  # type: ignore[no-untyped-call]
 
     def scan_to_next_token(self) -> None:
-        """Skip what separates tokens; tabs separate where libyaml lets them (between brackets, after a key)."""
+        """Skip what separates tokens; tabs do where libyaml lets them (between brackets, after a key)."""
         super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
             self.forward()
@@ -103,14 +118,21 @@ class _Saying(NamedTuple):
     )
 
 
+_TAB = _Saying(
+    r"tab character",
+    "tab",
+    "a tab cannot indent YAML",
+    "indent with spaces (two a level)",
+)
 # The first match of "context: problem" counts.
 _SAYINGS = (
     _Saying(
-        r"tab character",
-        "tab",
-        "a tab cannot indent YAML",
-        "indent with spaces (two a level)",
+        _TOO_MANY,
+        "file-size",
+        f"without libyaml at most {MAX_PURE_EVENTS:,} keys, values and brackets are read",
+        "install PyYAML with libyaml, or divide the file",
     ),
+    _TAB,
     _Saying(
         r"quoted scalar: found unexpected (end of stream|document (indicator|separator))",
         "unclosed",
@@ -273,7 +295,7 @@ def _misfit(text: str, index: int) -> Complaint:
     """Say why a character cannot stand where a value or a key starts."""
     character = text[index : index + 1]
     if character == "\t":
-        return Complaint(index, "tab", _SAYINGS[0].message, _SAYINGS[0].help)
+        return Complaint(index, "tab", _TAB.message, _TAB.help)
     message = f'text cannot start with "{character}"'
     return Complaint(index, "syntax", message, f'put it in quotes: "{character}..."')
 
