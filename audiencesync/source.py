@@ -94,7 +94,7 @@ class Problem:
     help: str = ""
 
 
-# Where the values stand, as a tree beside the data. A leaf is the index of the value's first character; a list
+# Where the values stand, as a tree beside the data. A leaf is the index of a value's first character; a list
 # is (its index, None, its items' nodes); a mapping is (its index, its keys, and for each of them in turn the
 # key's index and the value's node).
 _Node: TypeAlias = "int | tuple[int, tuple[str, ...] | None, list[Any]]"
@@ -341,9 +341,9 @@ def _read_yaml(findings: _Findings) -> _Builder:
     return builder
 
 
-# What the next node is to the frame that is open: an item of a list; in a mapping a key, a value to leave out
-# or one to merge; else `state` is the name of the key whose value it is.
-_ITEM, _KEY, _LEFT_OUT, _MERGED = object(), object(), object(), object()
+# What the next node is to the frame that is open: an item of a list; in a mapping a key, a key that cannot be
+# one, a value to leave out or one to merge; else `state` is the name of the key whose value it is.
+_ITEM, _KEY, _NO_KEY, _LEFT_OUT, _MERGED = object(), object(), object(), object(), object()
 
 
 class _Frame:
@@ -384,6 +384,7 @@ class _Builder:
         """Open a list or mapping."""
         if self.top.state is _KEY:
             self.refuse_key(index, "a list or mapping cannot be a key")
+            self.top.state = _NO_KEY
         self.stack.append(self.top)
         if len(self.stack) > MAX_DEPTH:
             message = f"lists and mappings nest deeper than {MAX_DEPTH} levels here"
@@ -411,10 +412,10 @@ class _Builder:
             frame.data.append(value)
             frame.places.append(node)
             return
-        frame.state = _KEY
+        frame.state = _LEFT_OUT if state is _NO_KEY else _KEY
         if state is _MERGED:
             frame.merges.append((value, node))
-        elif state is not _LEFT_OUT:
+        elif isinstance(state, str):
             frame.data[state] = value
             frame.places.append(node)
 
@@ -443,8 +444,6 @@ class _Builder:
 
     def plain(self, text: str, index: int) -> Any:  # noqa: ANN401 - any scalar
         """Give what an unquoted scalar means in YAML 1.2's core schema; None for a number out of range."""
-        if text[:1] not in _FIRST_CHARACTERS:
-            return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         try:
@@ -511,30 +510,33 @@ class _EventBuilder(_Builder):
         """Take a key or a value."""
         text = event.value
         index = _start(event)
-        frame = self.top
         plain = not event.style
         if event.anchor is not None or event.tag is not None:
             self.properties(event)
             plain = plain and event.tag not in _TEXT_TAGS
-        if frame.state is _KEY:
-            self.scalar_key(text, index, plain=plain)
+        if self.top.state is _KEY:
+            # Most keys are words; only what is no text in YAML, or merges, needs a closer look.
+            if plain and (text[:1] in _FIRST_CHARACTERS or text == "<<"):
+                self.odd_key(text, index)
+            else:
+                self.key(text, index)
             return
-        value = self.plain(text, index) if plain else text
+        value = self.plain(text, index) if plain and text[:1] in _FIRST_CHARACTERS else text
         if not text and not event.style:
             index = self.place_of_nothing(index)
         self.put(value, index)
         if event.anchor is not None:
             self.anchors[event.anchor] = (value, index)
 
-    def scalar_key(self, text: str, index: int, *, plain: bool) -> None:
-        """Take a key; `<<` and what is no text are refused."""
-        if plain and text == "<<":
+    def odd_key(self, text: str, index: int) -> None:
+        """Take an unquoted key that may be more than text; `<<` and what is no text are refused."""
+        if text == "<<":
             way_out = 'write the fields out here; to mean the text, put it in quotes: "<<"'
             self.findings.add(index, "merge-key", "the merge key << is not allowed", way_out)
             self.top.state = _MERGED
-        elif plain and not text:
+        elif not text:
             self.refuse_key(index, "the key before this colon is missing")
-        elif plain and not isinstance(self.plain(text, index), str):
+        elif not isinstance(self.plain(text, index), str):
             self.refuse_key(index, f"{_shown(text)} is not text, so it cannot be a key")
         else:
             self.key(text, index)

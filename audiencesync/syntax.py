@@ -229,6 +229,7 @@ _SAYINGS = (
         "directive",
         "this directive cannot be read: only %YAML 1.1 and %YAML 1.2 are",
         "leave the line out",
+        "start",
     ),
     _Saying(
         r"\btag",
