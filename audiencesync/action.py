@@ -108,6 +108,25 @@ class Action:
         return self.verb is Verb.ARCHIVE and self.after is None
 
 
+class Status(StrEnum):
+    """How an action ended; the value is the word in the JSON."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one action ended; `live` is what the property holds for the key now, as far as it is known."""
+
+    action: Action
+    status: Status
+    live: Live | None = None
+    error: Reason | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Whose plan it is and what it may reach.
@@ -168,7 +187,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of owner, property, selection, fingerprints and actions; not of limits, flags or strangers."""
+        """SHA-256 of owner, property, selection, fingerprints and actions; limits and flags do not count."""
         return digest_of(plan_core(self))
 
 

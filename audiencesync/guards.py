@@ -69,7 +69,7 @@ def budget(actions: list[Action], policy: Policy) -> list[Action]:
         return actions
     reason = Reason(
         "destructive-budget",
-        f"this run would archive {wanted} audiences and limits.destructive allows {policy.limits.destructive}: "
+        f"this run would archive {wanted} audiences, limits.destructive allows {policy.limits.destructive}: "
         "take fewer at once (`apply --only KEY`), or raise limits.destructive in the settings",
     )
     return [
