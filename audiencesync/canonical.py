@@ -31,8 +31,13 @@ def canonical_bytes(data: object) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
+_EXACT = 2**53
+"""Up to here a double tells each whole number from its neighbours; beyond, the two kinds stay apart."""
+
+
 def _plain(number: Number) -> Number:
-    return int(number) if isinstance(number, float) and number.is_integer() else number
+    whole = isinstance(number, float) and number.is_integer() and abs(number) <= _EXACT
+    return int(number) if whole else number
 
 
 def _canonical_field(leaf: FieldFilter) -> FieldFilter:
