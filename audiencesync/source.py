@@ -224,6 +224,7 @@ def _location(path: str, line_starts: list[int], index: int) -> Location:
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 # Parsers disagree whether these end a line, and editors show nothing: what follows could be unseen data.
 _UNSEEN = re.compile("[\x85\u2028\u2029\ufeff]")
+_PLAIN_ASCII = b"\t\n\r" + bytes(range(0x20, 0x7F))
 _OTHER_ENCODINGS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -235,6 +236,8 @@ _SAVE_AS = "save the file as UTF-8"
 
 def _check_characters(findings: _Findings, raw: bytes) -> None:
     """Refuse what is not UTF-8 text, naming the first character at fault."""
+    if raw.isascii() and not raw.translate(None, _PLAIN_ASCII):
+        return  # most files: ten times faster than the search below
     for mark, encoding in _OTHER_ENCODINGS:
         if raw.startswith(mark):
             findings.fail(0, "not-utf-8", f"the file is {encoding}, not UTF-8", _SAVE_AS)
@@ -281,7 +284,7 @@ def _read(findings: _Findings) -> _Builder:
         raise
 
 
-_SYNTAX_RULES = {"syntax", "escape", "tab", "unclosed"}
+_SYNTAX_RULES = {"syntax", "escape", "tab", "unclosed", "file-size"}
 
 
 def _meant_as_json(findings: _Findings, complaint: syntax.Complaint) -> bool:
@@ -319,7 +322,7 @@ def _read_json(findings: _Findings) -> _Builder:
 def _read_yaml(findings: _Findings) -> _Builder:
     """Build the data from a YAML parser's events, as they come."""
     text = findings.text
-    if unseen := _UNSEEN.search(text):
+    if not text.isascii() and (unseen := _UNSEEN.search(text)):
         code = f"U+{ord(unseen[0]):04X}"
         way_out = f'remove it, or write "\\u{ord(unseen[0]):04X}" in double quotes'
         findings.fail(
@@ -337,7 +340,7 @@ def _read_yaml(findings: _Findings) -> _Builder:
         findings.fail(*syntax.explain(error, text))
     if builder.data is None and not findings.found:
         message = "the file is empty" if not text.strip() else "the file holds no data"
-        findings.add(0, "empty-file", message, "write the audience's fields here, or delete the file")
+        findings.add(0, "empty-file", message, "write the fields here, or delete the file")
     return builder
 
 
@@ -506,10 +509,10 @@ class _EventBuilder(_Builder):
         """Close a list or mapping."""
         self.close()
 
-    def scalar(self, event: yaml.ScalarEvent) -> None:
+    def scalar(self, event: Any) -> None:  # noqa: ANN401 - the two parsers share no typed event
         """Take a key or a value."""
         text = event.value
-        index = _start(event)
+        index: int = event.start_mark.index
         plain = not event.style
         if event.anchor is not None or event.tag is not None:
             self.properties(event)

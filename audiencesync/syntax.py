@@ -65,6 +65,19 @@ class PureParser(Reader, Scanner, Parser):
             self.forward()
             super().scan_to_next_token()
 
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> list[str] | None:  # noqa: ANN401 - untyped in PyYAML
+        """Read the white space within an unquoted text; a tab belongs to it."""
+        length = 0
+        while self.peek(length) in {" ", "\t"}:
+            length += 1
+        space = self.prefix(length)
+        if "\t" in space:
+            self.forward(length)
+            if self.peek() not in {"\r", "\n"}:
+                return [space]
+        chunks: list[str] | None = super().scan_plain_spaces(indent, start_mark)
+        return chunks
+
     def scan_directive(self) -> Any:  # noqa: ANN401 - PyYAML's tokens are untyped
         """Read a directive; refuse a name that YAML does not know."""
         token = super().scan_directive()
@@ -186,6 +199,12 @@ _SAYINGS = (
         "syntax",
         "a list cannot start in the middle of a line",
         'put the first "- " on a line of its own below the key',
+    ),
+    _Saying(
+        r"found unexpected ':'",
+        "syntax",
+        "a text with a colon needs quotes between brackets",
+        _QUOTE_IT,
     ),
     _Saying(
         r"mapping keys are not allowed",

@@ -445,6 +445,12 @@ def test_a_line_is_given_without_its_end() -> None:
 
 
 @pytest.mark.usefixtures("parser")
+def test_a_tab_may_stand_where_it_does_not_indent() -> None:
+    text = "a:\tb\tc\t# d\ne: f\t\n  g\nh: [\ti,\t\tj\tk\t]\t\n"
+    assert read(text).data == {"a": "b\tc", "e": "f g", "h": ["i", "j\tk"]}
+
+
+@pytest.mark.usefixtures("parser")
 def test_columns_count_characters() -> None:
     assert at(read("'😀ü': x"), "😀ü") == (1, 7)
     assert found("a: '😀' # 😀\nb: ['😀', !x y]") == [(2, 10, "tag")]
