@@ -1,0 +1,22 @@
+"""The only room that sends requests: one session to one origin, with credentials, quotas, retries and errors.
+
+connection sends and decides what is sent again; open makes connections; transport stands below requests;
+credentials finds Google's; pacing knows how fast; answers turns refusals into exceptions.
+"""
+
+from audiencesync.http.connection import Connection, Options, Request, Resend, Stream
+from audiencesync.http.open import connect, connect_google, connect_local
+from audiencesync.http.transport import Answer, LocalAnswer
+
+__all__ = [
+    "Answer",
+    "Connection",
+    "LocalAnswer",
+    "Options",
+    "Request",
+    "Resend",
+    "Stream",
+    "connect",
+    "connect_google",
+    "connect_local",
+]
