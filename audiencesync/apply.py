@@ -20,7 +20,7 @@ from typing import Protocol
 
 from audiencesync import live as lives
 from audiencesync import mark as marks
-from audiencesync.action import Action, Outcome, Plan, Reason, Status, Verb
+from audiencesync.action import Action, Outcome, Plan, Policy, Reason, Status, Verb
 from audiencesync.canonical import definition_fingerprint, fingerprint
 from audiencesync.errors import (
     ApiError,
@@ -31,6 +31,7 @@ from audiencesync.errors import (
     NotFoundError,
     RequestError,
     ServerError,
+    UsageError,
 )
 from audiencesync.ga4 import violation_route
 from audiencesync.live import Live
@@ -269,6 +270,17 @@ class _Run:
         except AudiencesyncError as error:
             return Outcome(action, Status.FAILED, action.before, _reason(error, action.after))
 
+    def forget(self, key: str, live: Live) -> Outcome:
+        """Takes the mark off one audience; what people wrote in its description stays."""
+        action = Action(Verb.PATCH, key, live, because="forget")
+        try:
+            text = marks.strip(str(live.raw.get("description") or ""))
+            return Outcome(action, Status.DONE, self._patch(live, {"description": text}, ["description"]))
+        except _HeldError as held:
+            return Outcome(action, held.status, live, held.reason)
+        except AudiencesyncError as error:
+            return Outcome(action, Status.FAILED, live, _reason(error, None))
+
     # ------------------------------------------------------------ all actions
 
     def phase(self, verbs: tuple[Verb, ...], workers: int) -> Iterator[Outcome]:
@@ -386,3 +398,15 @@ def apply(plan: Plan, remote: Property, options: Options | None = None) -> Itera
     # One at a time: each replacement needs a free place, and gives it back with the archive of the old one.
     yield from run.settle(list(run.phase((Verb.REPLACE,), 1)), spent)
     yield from run.phase((Verb.ARCHIVE,), 1)
+
+
+def forget(key: str, owner: str, found: Sequence[Live], remote: Property) -> list[Outcome]:
+    """Takes our mark off every live audience of a key and leaves the audiences.
+
+    Errors: UsageError where nothing live carries the key.
+    """
+    claim = lives.claims(found, owner).get(key)
+    if claim is None:
+        raise UsageError(f"{owner} manages nothing with the key {key!r} there, so there is nothing to forget")
+    run = _Run(Plan(Policy(owner, "", remote.number), ()), remote, Options())
+    return [run.forget(key, live) for live in (*claim.held, *claim.ambiguous)]

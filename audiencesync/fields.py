@@ -6,7 +6,7 @@ Data API's naming of dimensions; `manage` is this project's own block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 
@@ -164,7 +164,7 @@ class Field:
     pattern: str = ""
     union: str = ""
     default: object = None
-    examples: tuple[object, ...] = ()
+    examples: tuple[object, ...] = field(default=(), compare=False)
 
 
 MAX_MEMBERSHIP_DAYS = 540
@@ -267,12 +267,12 @@ one, although the text asks for a flat andGroup.
 
 def fields_of(message: str) -> tuple[Field, ...]:
     """The fields of one message, in the order in which we write them."""
-    return tuple(field for field in FIELDS if field.message == message)
+    return tuple(each for each in FIELDS if each.message == message)
 
 
 MUTABLE = tuple(
-    field.name
-    for field in fields_of("Audience")
-    if not (field.immutable or field.output_only or field.of == "Manage")
+    each.name
+    for each in fields_of("Audience")
+    if not (each.immutable or each.output_only or each.of == "Manage")
 )
 """What a patch may change; everything else is a replacement (Google Help: name, description, trigger)."""

@@ -1,0 +1,268 @@
+"""What all commands share: global options, errors as text or JSON, exit codes, and the only way to print."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from audiencesync import __version__
+from audiencesync.errors import AudiencesyncError, InvalidFilesError, UsageError
+
+if TYPE_CHECKING:
+    from audiencesync.report.page import Page
+    from audiencesync.source import Problem
+    from audiencesync.workspace import Workspace
+
+OK, ERROR, CHANGES, BLOCKED, STALE, UNFINISHED = range(6)
+"""The exit codes, as cli.md fixes them."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Frame:
+    """The global options of one call, and how its answers are printed."""
+
+    workspace: str | None = None
+    target: str = ""
+    no_color: bool = False
+    verbose: int = 0
+    json: bool = False
+    document: dict[str, Any] = field(default_factory=dict)
+
+    # ------------------------------------------------------------ printing
+
+    def answer(self, text: str) -> None:
+        """Prints a command's answer to stdout, byte for byte."""
+        _write(sys.stdout, text if text.endswith("\n") or not text else f"{text}\n")
+
+    def note(self, text: str) -> None:
+        """Prints a line about the work to stderr, made inert."""
+        from audiencesync.report.escape import inert
+
+        _write(sys.stderr, "\n".join(inert(line) for line in text.split("\n")) + "\n")
+
+    def page(self, page: Page, *, stderr: bool = False) -> None:
+        """Prints a page as text, in colour on a terminal that wants it."""
+        from audiencesync.report import text
+
+        stream = sys.stderr if stderr else sys.stdout
+        _write(stream, text.render(page, width=self.width, colour=self.colour(stderr=stderr)))
+
+    def colour(self, *, stderr: bool = False) -> bool:
+        """Whether to colour: a terminal, and nobody said no."""
+        if self.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            return False
+        return (sys.stderr if stderr else sys.stdout).isatty()
+
+    @property
+    def width(self) -> int:
+        """The terminal's columns, 100 elsewhere."""
+        return shutil.get_terminal_size((100, 24)).columns
+
+    def fail(self, error: AudiencesyncError) -> int:
+        """Reports what stopped the command, in JSON where that was asked for, and gives its exit code."""
+        if self.json:
+            from audiencesync.report.documents import dump
+
+            problem = {"code": error.code, "message": str(error)}
+            self.answer(dump({"formatVersion": "1.0"} | self.document | {"error": problem}))
+        if isinstance(error, InvalidFilesError):
+            self.problems(error.problems)
+        self.note(f"error: {error}")
+        return error.exit_code
+
+    def problems(self, problems: tuple[Problem, ...]) -> None:
+        """Prints problems to stderr, with their lines."""
+        from audiencesync.report import problems as report
+
+        texts = {path: _text(path) for path in {problem.location.path for problem in problems}}
+        _write(sys.stderr, report.text(problems, texts, colour=self.colour(stderr=True)))
+
+    def warnings(self, workspace: Workspace) -> None:
+        """Says how many warnings there are; they stop nothing."""
+        from audiencesync.source import Severity
+
+        count = sum(problem.severity is Severity.WARNING for problem in workspace.problems)
+        if count:
+            self.note(f"{count} warning{'s' if count > 1 else ''}: `audiencesync validate` shows them")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _write(stream: Any, text: str) -> None:  # noqa: ANN401 - stdout and stderr are replaced in tests
+    try:
+        stream.write(text)
+        stream.flush()
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Errors: UsageError where it cannot be written, as on a full disk; what was there stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+# ---------------------------------------------------------------- commands
+
+_COMMANDS = {
+    "files": ("init", "validate", "fmt", "schema", "explain"),
+    "remote": ("plan", "apply", "import", "forget", "drift", "doctor", "emulator"),
+    "data": ("preview", "export", "catalog"),
+}
+
+
+class _Lazy(click.Group):
+    """A group that loads the module of a command when that command is called or its help is shown."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return [name for names in _COMMANDS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        for module, names in _COMMANDS.items():
+            if cmd_name in names:
+                found = import_module(f"audiencesync.cli.{module}")
+                return cast("click.Command", getattr(found, f"{cmd_name}_command"))
+        return None
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401
+        if value:
+            setattr(ctx.ensure_object(Frame), name, value)
+
+    return callback
+
+
+_GLOBAL = (
+    click.option(
+        "-w", "--workspace", metavar="DIR", expose_value=False, callback=_remember("workspace"),
+        help="The folder with audiencesync.yaml; default: . if it has one, else ./audiences.",
+    ),
+    click.option(
+        "-t", "--target", metavar="NAME", expose_value=False, callback=_remember("target"),
+        help="The target in the settings; default: defaultTarget.",
+    ),
+    click.option(
+        "--no-color", is_flag=True, expose_value=False, callback=_remember("no_color"), help="No colour."
+    ),
+    click.option(
+        "-v", "--verbose", count=True, expose_value=False, callback=_remember("verbose"), help="Say more."
+    ),
+)  # fmt: skip
+
+
+def global_options(command: F) -> F:
+    """Takes the global options; they may stand before the command's name or after it."""
+    for option in reversed(_GLOBAL):
+        command = option(command)
+    return command
+
+
+def output_format(*formats: str) -> Callable[[F], F]:
+    """The --format option, text by default."""
+    choice = click.Choice(["text", *formats])
+    return click.option(
+        "--format", "format_", type=choice, default="text", show_default=True, help="The form."
+    )
+
+
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], click.Command]:  # noqa: ANN401
+    """A command whose function takes the Frame and its options and returns the exit code."""
+
+    def decorate(function: Callable[..., int]) -> click.Command:
+        @click.pass_context
+        def run(ctx: click.Context, /, *args: Any, **options: Any) -> None:  # noqa: ANN401
+            frame = ctx.ensure_object(Frame)
+            frame.json = options.get("format_") == "json"
+            with reported(frame) as code:
+                code.append(function(frame, *args, **options))
+            ctx.exit(code[-1])
+
+        run.__doc__ = function.__doc__
+        wrapped = cast("Callable[..., Any]", run)
+        for parameter in getattr(function, "__click_params__", []):
+            wrapped.__dict__.setdefault("__click_params__", []).append(parameter)
+        return click.command(name, **attributes)(global_options(wrapped))
+
+    return decorate
+
+
+@contextmanager
+def reported(frame: Frame) -> Iterator[list[int]]:
+    """Turns what we raise into a report and an exit code, appended to the list."""
+    code: list[int] = [OK]
+    try:
+        yield code
+    except AudiencesyncError as error:
+        code.append(frame.fail(error))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@global_options
+@click.version_option(__version__, prog_name="audiencesync")
+def cli() -> None:
+    """Audience-as-code for Google Analytics 4.
+
+    YAML files in git describe audiences; validate checks them offline, plan compares them with the property,
+    apply carries the plan out.
+
+    Exit codes: 0 done or nothing to do; 1 error; 2 changes or drift; 3 blocked by a safety rule; 4 stale
+    plan; 5 unfinished, resumable.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and gives its exit code; click's own 2 for usage is our 1."""
+    frame = Frame()
+    try:
+        result = cli.main(arguments, prog_name="audiencesync", standalone_mode=False, obj=frame)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as shown:
+        frame.answer(shown.format_message())
+        return ERROR
+    except click.ClickException as error:
+        frame.note(f"error: {error.format_message()}")
+        return ERROR
+    except (click.Abort, KeyboardInterrupt):
+        frame.note("interrupted")
+        return ERROR
+    except BrokenPipeError:
+        # The reader went away, as `| head` does: nothing more can be said.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+        return ERROR
+    return result if isinstance(result, int) else OK

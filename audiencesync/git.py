@@ -1,0 +1,82 @@
+"""Git, asked through its own program: the commit, files as of a revision, a file's last change."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from audiencesync.errors import UsageError
+
+_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastChange:
+    """The newest commit that touched a file; `when` is RFC 3339."""
+
+    commit: str
+    author: str
+    when: str
+    subject: str
+
+
+def _run(folder: Path, *arguments: str) -> bytes | None:
+    """What git prints; None where it refuses or is not there."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words and a revision behind --end-of-options
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def commit(folder: Path) -> str:
+    """The commit that is checked out, with "+" where files differ from it; "" outside a repository."""
+    head = _run(folder, "rev-parse", "HEAD")
+    if head is None:
+        return ""
+    dirty = _run(folder, "status", "--porcelain", "--", ".")
+    return head.decode().strip() + ("+" if dirty else "")
+
+
+def files_at(folder: Path, revision: str) -> dict[str, bytes]:
+    """The files below `folder` as of a revision, by their paths on disk.
+
+    Errors: UsageError where the folder is in no repository, or the revision is not there, as in a shallow
+    clone.
+    """
+    top = _run(folder, "rev-parse", "--show-toplevel")
+    if top is None:
+        raise UsageError(f"{folder} is in no git repository, so there are no files as of {revision}")
+    found = _run(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if found is None:
+        shallow = (_run(folder, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true"
+        way = (
+            "this clone is shallow: fetch the revision first, as with `fetch-depth: 0`"
+            if shallow
+            else "name one"
+        )
+        raise UsageError(f"git knows no revision {revision!r} here: {way}")
+    name = found.decode().strip()
+    listed = _run(folder, "ls-tree", "-r", "-z", "--name-only", name, "--", ".") or b""
+    files: dict[str, bytes] = {}
+    for raw in listed.split(b"\0"):
+        path = raw.decode("utf-8", "surrogateescape")
+        if path:
+            content = _run(folder, "cat-file", "blob", f"{name}:./{path}")
+            files[str(folder / path)] = content if content is not None else b""
+    return files
+
+
+def last_change(path: Path) -> LastChange | None:
+    """The newest commit that touched a file; None where git knows none."""
+    form = "%H%x00%an%x00%aI%x00%s"
+    text = _run(path.parent, "log", "-1", f"--format={form}", "--", path.name)
+    parts = (text or b"").decode("utf-8", "replace").strip().split("\0")
+    return LastChange(*parts) if len(parts) == 4 else None  # noqa: PLR2004 - the four fields of the format
