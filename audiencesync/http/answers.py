@@ -56,8 +56,9 @@ def read(method: str, url: str, status: int, headers: Mapping[str, str], body: b
     kind = _kind(status, said)
     word = f" {said.word}" if said.word else ""
     message = said.message or "the answer says no more"
+    verb = "failed" if kind is errors.ServerError else "was refused"
     error = kind(
-        f"{method} {url} was refused: {message} ({status}{word}){_hint(status, said)}",
+        f"{method} {url} {verb}: {message} ({status}{word}){_hint(status, said)}",
         method=method,
         url=url,
         status=status,
@@ -117,7 +118,10 @@ def _is_lasting(said: _Said) -> bool:
         or "perminute" in unit.lower()
     ):
         return False
-    words = " ".join((said.message, *said.quota_violations, *(r.replace("_", " ") for r in said.reasons)))
+    named = [reason.replace("_", " ") for reason in said.reasons]
+    if any(_FULL_WORDS.search(reason) and _FULL_THINGS.search(reason) for reason in named):
+        return True
+    words = " ".join((said.message, *said.quota_violations))
     if _DAILY_WORDS.search(words):
         return True
     return bool(_FULL_WORDS.search(words) and _FULL_THINGS.search(words)) and not _RATE_WORDS.search(words)

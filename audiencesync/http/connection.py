@@ -15,22 +15,19 @@ What may be sent again, and when, is the heart of it:
 from __future__ import annotations
 
 import json
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import Enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import SplitResult, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin
 
 from audiencesync import errors
 from audiencesync.http import answers, transport
 from audiencesync.http.credentials import Authorize, is_loopback
 from audiencesync.http.pacing import Lane, Pace, Ticket, backoff
-from audiencesync.settings import Limits
+from audiencesync.http.request import Options, Request, Resend
+from audiencesync.http.runlog import Record
 
 if TYPE_CHECKING:
     import requests
@@ -47,53 +44,7 @@ _SLOWEST = 10
 _T = TypeVar("_T")
 
 
-class Resend(Enum):
-    """Whether a request may be sent again where nobody knows if it ran."""
-
-    SAFE = "safe"
-    ONCE = "once"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request; `path` begins with a slash and is already encoded.
-
-    `body` is sent as JSON, `form` as a form. `timeout` is (connect, read) in seconds. `vanishes` says that
-    what the path names is gone once the request ran: where an earlier try may have run, a 404 is success.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: object = None
-    form: Mapping[str, str] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    write: bool = False
-    resend: Resend = Resend.SAFE
-    timeout: tuple[float, float] = (10.0, 60.0)
-    vanishes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a connection paces, waits and tells.
-
-    `limits` None means no pacing (the embedded property needs none). `clock` is monotonic, `now` counts from
-    the epoch, both in seconds. `log` gets one mapping a try, never two at a time; `on_wait` gets the seconds
-    and the reason.
-    """
-
-    limits: Limits | None = field(default_factory=Limits)
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = random.random
-    log: Callable[[Mapping[str, object]], None] | None = None
-    on_wait: Callable[[float, str], None] | None = None
-    workers: int = 8
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _FailedError(Exception):
     """One try that failed; `after` is what the server asked to wait, `final` that no further try helps."""
 
@@ -114,7 +65,6 @@ class _Effort:
     pause: float = 0.0
     renewal: str = ""
     uncertain: bool = False
-    refused_since: float | None = None
 
 
 class Stream:
@@ -142,6 +92,7 @@ class Connection:
         self, base: str, session: requests.Session, authorize: Authorize | None, options: Options
     ) -> None:
         self.base, self.principal = base, str(getattr(authorize, "principal", ""))
+        self._advice = str(getattr(authorize, "advice", ""))
         self._session, self._authorize, self._options = session, authorize, options
         self._pace = Pace(options.clock, options.sleep, options.random, options.on_wait)
         limits = options.limits
@@ -165,7 +116,13 @@ class Connection:
         A one-element list around an object counts as the object: some gateways wrap answers so. Raises
         RequestError and its kin (the table at the top of this module).
         """
-        return self._exchange(request, self._read_json, abroad=False)
+        effort = _Effort()
+        try:
+            return self._exchange(request, effort, self._read_json, abroad=False)
+        except errors.NotFoundError:
+            if request.vanishes and effort.uncertain:
+                return None
+            raise
 
     def stream(self, request: Request) -> AbstractContextManager[Stream]:
         """Send a request and give its answer to be read in pieces.
@@ -176,28 +133,28 @@ class Connection:
 
     @contextmanager
     def _stream(self, request: Request) -> Iterator[Stream]:
-        stream = self._exchange(
-            request, lambda _, response: Stream(response, request.method, request.path), abroad=True
-        )
-        if stream is None:
-            return
+        def finish(_: Request, response: requests.Response) -> Stream:
+            return Stream(response, request.method, request.place)
+
+        stream = self._exchange(request, _Effort(), finish, abroad=True)
         try:
             yield stream
         finally:
             stream.close()
 
     def _exchange(
-        self, request: Request, finish: Callable[[Request, requests.Response], _T], *, abroad: bool
-    ) -> _T | None:
-        effort = _Effort()
+        self,
+        request: Request,
+        effort: _Effort,
+        finish: Callable[[Request, requests.Response], _T],
+        *,
+        abroad: bool,
+    ) -> _T:
         while True:
             try:
                 return self._try(request, effort, finish, abroad=abroad)
             except _FailedError as failed:
-                error = failed.error
-                if request.vanishes and effort.uncertain and isinstance(error, errors.NotFoundError):
-                    return None
-                again = self._again(request, effort, failed)
+                error, again = failed.error, self._again(request, effort, failed)
             if not again:
                 raise error from None
 
@@ -205,9 +162,7 @@ class Connection:
         """Decide whether to try again, and note in the effort what to do before."""
         match failed.error:
             case errors.RateLimitedError():
-                now = self._options.clock()
-                since = effort.refused_since = now if effort.refused_since is None else effort.refused_since
-                return now - since + failed.closed <= QUOTA_BUDGET
+                return failed.closed <= QUOTA_BUDGET
             case errors.UnauthenticatedError() if self._authorize and not effort.renewal:
                 effort.renewal = "due"
                 return True
@@ -239,7 +194,7 @@ class Connection:
         lanes = (self._writes, self._requests) if request.write else (self._requests,)
         tickets = [lane.enter() for lane in lanes]
         waited += sum(ticket.waited for ticket in tickets)
-        record = _Record(self._options, request, effort.tries, waited)
+        record = Record(self._options, request, effort.tries, waited)
         failed: _FailedError | None = None
         answered = False
         try:
@@ -256,17 +211,17 @@ class Connection:
                 failed.seconds, failed.closed = record.seconds(), closed
             self._log(record, failed)
 
-    def _log(self, record: _Record, failed: _FailedError | None) -> None:
+    def _log(self, record: Record, failed: _FailedError | None) -> None:
         if self._options.log is not None:
             with self._log_lock:
-                self._options.log(record.entry(failed))
+                self._options.log(record.entry(failed.error if failed else None))
 
     def _carry(
         self,
         request: Request,
         effort: _Effort,
         finish: Callable[[Request, requests.Response], _T],
-        record: _Record,
+        record: Record,
         *,
         abroad: bool,
     ) -> _T:
@@ -295,23 +250,25 @@ class Connection:
             return
         body = transport.read_some(response, MAX_REFUSAL)
         refusal = answers.read(
-            request.method, request.path, response.status_code, response.headers, body, self._options.now()
+            request.method, request.place, response.status_code, response.headers, body, self._options.now()
         )
+        if isinstance(refusal.error, errors.UnauthenticatedError) and self._advice:
+            refusal.error.args = (f"{refusal.error}: {self._advice}",)
         raise _FailedError(refusal.error, refusal.after)
 
     def _follow(self, request: Request, headers: dict[str, str], *, abroad: bool) -> requests.Response:
         """Send once, following redirects of reads; credentials stay at home."""
         url = self.base + request.path
         if request.query:
-            url += "?" + urlencode(request.query)
+            url += ("&" if "?" in url else "?") + urlencode(request.query)
         for _ in range(MAX_REDIRECTS):
             response = self._fetch(request, url, headers)
             location = response.headers.get("Location", "")
             if response.status_code not in {301, 302, 303, 307, 308} or not location:
                 return response
             response.close()
-            before, url = urlsplit(url), urljoin(url, location)
-            headers = _headers_abroad(request, before, _parts(url, request), headers, abroad=abroad)
+            before, url = url, urljoin(url, location)
+            headers = _headers_onward(request, before, url, headers, abroad=abroad)
         raise _FailedError(_api_error(request, 302, f"it was redirected more than {MAX_REDIRECTS} times"))
 
     def _fetch(self, request: Request, url: str, headers: Mapping[str, str]) -> requests.Response:
@@ -319,9 +276,9 @@ class Connection:
         if request.form is None and request.body is not None:
             data = json.dumps(request.body, allow_nan=False, separators=(",", ":")).encode()
             headers = {"Content-Type": "application/json", **headers}
-        parts = urlsplit(url)
+        host = (transport.origin(url) or ("", "", 0))[1]
         # A proxy can do nothing with a request for this machine.
-        proxies = {"no_proxy": parts.hostname or ""} if is_loopback(parts.hostname or "") else None
+        proxies = {"no_proxy": host} if is_loopback(host) else None
         sent = {"data": data, "headers": headers, "timeout": request.timeout, "proxies": proxies}
         try:
             return transport.fetch(self._session, request.method, url, **sent)
@@ -330,9 +287,9 @@ class Connection:
         except transport.AnswerlessError as error:
             why = transport.explain(error.cause, request.timeout)
             no_answer = errors.NoAnswerError(
-                f"{request.method} {request.path} got no answer from {parts.hostname}: {why}",
+                f"{request.method} {request.place} got no answer from {host}: {why}",
                 method=request.method,
-                url=request.path,
+                url=request.place,
                 sent=not transport.never_left(error.cause),
             )
             raise _FailedError(no_answer, final=transport.is_untrusted(error.cause)) from None
@@ -341,7 +298,7 @@ class Connection:
         body = bytearray()
         deadline = self._options.clock() + _SLOWEST * request.timeout[1]
         try:
-            with transport.reading(request.method, request.path):
+            with transport.reading(request.method, request.place):
                 for chunk in response.iter_content(transport.CHUNK):
                     body += chunk
                     if len(body) > MAX_JSON:
@@ -367,42 +324,6 @@ class Connection:
         return data
 
 
-class _Record:
-    """One line of the run log in the making."""
-
-    def __init__(self, options: Options, request: Request, attempt: int, waited: float) -> None:
-        self._options, self._request = options, request
-        self._attempt, self._waited = attempt, waited
-        self._began, self._time = options.clock(), options.now()
-        self._status: int | None = None
-        self._id = ""
-
-    def seconds(self) -> float:
-        """Give the time that the try has taken so far."""
-        return self._options.clock() - self._began
-
-    def answered(self, response: requests.Response) -> None:
-        """Note the answer's status and id."""
-        self._status = response.status_code
-        names = ("x-goog-request-id", "x-request-id", "x-guploader-uploadid", "x-cloud-trace-context")
-        self._id = next((response.headers[name] for name in names if name in response.headers), "")[:200]
-
-    def entry(self, failed: _FailedError | None) -> dict[str, object]:
-        """Give the line: no headers, no query, no body."""
-        when = datetime.fromtimestamp(self._time, UTC).isoformat(timespec="milliseconds")
-        return {
-            "time": when.replace("+00:00", "Z"),
-            "method": self._request.method,
-            "path": self._request.path,
-            "status": self._status,
-            "requestId": self._id,
-            "durationMs": round(self.seconds() * 1000),
-            "attempt": self._attempt,
-            "waited": round(self._waited, 3),
-            "error": failed.error.code if failed is not None else None,
-        }
-
-
 def _settle(
     lanes: Sequence[Lane], tickets: Sequence[Ticket], failed: _FailedError | None, *, answered: bool
 ) -> float:
@@ -421,34 +342,20 @@ def _settle(
     return closed
 
 
-def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _parts(url: str, request: Request) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _origin(parts)
-    except ValueError:
-        raise _FailedError(_api_error(request, 302, "it was redirected to an address that is none")) from None
-    return parts
-
-
-def _headers_abroad(
-    request: Request, before: SplitResult, after: SplitResult, headers: dict[str, str], *, abroad: bool
+def _headers_onward(
+    request: Request, before: str, after: str, headers: dict[str, str], *, abroad: bool
 ) -> dict[str, str]:
     """Give the headers that may go along with a redirect, or refuse to follow it."""
-    where = f"{after.scheme}://{after.hostname}"
+    home, there = transport.origin(before), transport.origin(after)
+    if there is None or home is None:
+        raise _FailedError(_api_error(request, 302, "it was redirected to an address that is none"))
+    where = f"{there[0]}://{there[1]}"
     if request.method not in {"GET", "HEAD"}:
         message = f"it was redirected to {where}: if the service has moved, set its new address"
         raise _FailedError(_api_error(request, 302, message))
-    if _origin(before) == _origin(after):
+    if home == there:
         return headers
-    if (
-        not abroad
-        or after.scheme not in {"http", "https"}
-        or (before.scheme, after.scheme) == ("https", "http")
-    ):
+    if not abroad or (home[0], there[0]) == ("https", "http"):
         message = f"it was redirected to {where}, where nothing was sent: check the address and the sign-in"
         raise _FailedError(_api_error(request, 302, message))
     kept = {"accept", "accept-encoding", "range", "if-range"}
@@ -457,16 +364,16 @@ def _headers_abroad(
 
 def _api_error(request: Request, status: int, message: str) -> errors.ApiError:
     return errors.ApiError(
-        f"{request.method} {request.path} failed: {message}",
+        f"{request.method} {request.place} failed: {message}",
         method=request.method,
-        url=request.path,
+        url=request.place,
         status=status,
     )
 
 
 def _unclear(request: Request, response: requests.Response, message: str) -> errors.RequestError:
     """Say that the answer cannot be read: a read may be repeated, after a create nobody can know."""
-    text = f"{request.method} {request.path} failed: {message} (status {response.status_code})"
+    text = f"{request.method} {request.place} failed: {message} (status {response.status_code})"
     if request.resend is Resend.ONCE:
-        return errors.NoAnswerError(text, method=request.method, url=request.path, sent=True)
-    return errors.ServerError(text, method=request.method, url=request.path, status=response.status_code)
+        return errors.NoAnswerError(text, method=request.method, url=request.place, sent=True)
+    return errors.ServerError(text, method=request.method, url=request.place, status=response.status_code)

@@ -48,11 +48,12 @@ def is_loopback(host: str) -> bool:
 class GoogleHeaders:
     """Gives the headers that authorize a request to Google; an `Authorize`, safe between threads.
 
-    `principal` is the account acted as, "" where the credentials do not tell.
+    `principal` is the account acted as, "" where the credentials do not tell; `advice` says what to do when
+    they are refused.
     """
 
     def __init__(self, credentials: Credentials, request: Callable[..., Any], login: str) -> None:
-        self._credentials, self._request, self._login = credentials, request, login
+        self._credentials, self._request, self.advice = credentials, request, login
         self._lock = threading.Lock()
         self._given = threading.local()
         self.principal = _principal(credentials)
@@ -83,7 +84,7 @@ class GoogleHeaders:
             if getattr(error, "retryable", False):
                 message = "Google's token service failed: try again later"
                 raise errors.NoAnswerError(message, sent=False) from None
-            message = f"Google refused the credentials ({_reason(error)}): {self._login}"
+            message = f"Google refused the credentials ({_reason(error)}): {self.advice}"
             raise errors.UnauthenticatedError(message, status=401) from None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
 
 from audiencesync import errors
 from audiencesync.http import transport
-from audiencesync.http.connection import Connection, Options
+from audiencesync.http.connection import Connection
 from audiencesync.http.credentials import google_headers, is_loopback
+from audiencesync.http.request import Options
 
 if TYPE_CHECKING:
     from audiencesync.settings import Target
@@ -36,10 +36,10 @@ def connect_google(target: Target, host: str, scopes: Sequence[str], options: Op
     base = _base(f"https://{host}" if target.endpoint == "google" else target.endpoint)
     if target.credentials == "anonymous":
         return connect(base, authorize=None, options=options)
-    parts = urlsplit(base)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    scheme, name, _ = transport.origin(base) or ("http", "", 0)
+    if scheme == "http" and not is_loopback(name):
         raise errors.UsageError(
-            f"target {target.name}: credentials are not sent over plain http to {parts.hostname}:"
+            f"target {target.name}: credentials are not sent over plain http to {name}:"
             " use https, or `credentials: anonymous`"
         )
     authorize = google_headers(target, scopes, transport.session(1))
@@ -54,13 +54,7 @@ def connect_local(answer: transport.LocalAnswer, options: Options) -> Connection
 
 
 def _base(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        parts, port = SplitResult("", "", "", "", ""), None
-    extras = parts.username or parts.password or parts.query or parts.fragment
-    if parts.scheme not in {"http", "https"} or not parts.hostname or extras or port == 0:
+    if transport.origin(text) is None or "?" in text or "#" in text:
         # The address is not quoted: what is wrong with it may be a password in it.
         message = "an address has the form https://host or http://host:port, without user, query or fragment"
         raise errors.UsageError(message)

@@ -117,7 +117,8 @@ class Lane:
         self._lock = threading.Lock()
         self._epoch = 0  # refusals that closed the lane
         self._row = 0  # of them, those since something last got through
-        self._opens = 0.0
+        self._since = 0.0  # when the first of these was
+        self._opens = pace.clock()
         self._probing = False
 
     def enter(self) -> Ticket:
@@ -155,9 +156,10 @@ class Lane:
             self._return(ticket)
 
     def refused(self, ticket: Ticket, after: float | None) -> float:
-        """Take a ticket back whose request met the quota; give the seconds for which the lane is closed now.
+        """Take a ticket back whose request met the quota; give the seconds from first refusal to next try.
 
-        after is what the server asked to wait, None where it did not say. Refusals of one burst count as one.
+        after is what the server asked to wait, None where it did not say. Refusals of one burst count as one,
+        and once something gets through, the next refusal is a first one again.
         """
         with self._lock:
             self._return(ticket)
@@ -167,10 +169,11 @@ class Lane:
                 pause = self._pause(now) if after is None else max(after, _SHORTEST_PAUSE)
                 self._opens = max(self._opens, now + pause)
                 if fresh:
+                    self._since = now if self._row == 0 else self._since
                     self._epoch, self._row = self._epoch + 1, self._row + 1
                     if self._bucket:
                         self._bucket.drain(now)
-            return max(0.0, self._opens - now)
+            return max(now, self._opens) - self._since
 
     def _pause(self, now: float) -> float:
         """Guess when the door opens: a minute after the last minute's oldest grant at the latest."""
