@@ -1,0 +1,154 @@
+"""Estimates of users before and after -> Page and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from audiencesync.action import Reason
+from audiencesync.report.documents import Document, head
+from audiencesync.report.page import Heading, Page, Span, Spans, Table, Text, Tone, code, line
+
+DISCLAIMER = "An estimate from the event export, not GA4's own membership."
+FEW = 100
+"""Below this many users ad lists may not serve."""
+
+
+class Estimate(Protocol):
+    """What was counted for one key; None where there is no such number."""
+
+    @property
+    def key(self) -> str:
+        """Our identity of the audience."""
+
+    @property
+    def before(self) -> int | None:
+        """Users who satisfy the base."""
+
+    @property
+    def after(self) -> int | None:
+        """Users who satisfy the file."""
+
+    @property
+    def gained(self) -> int | None:
+        """Users whom the change lets in."""
+
+    @property
+    def lost(self) -> int | None:
+        """Users whom it lets out."""
+
+    @property
+    def band(self) -> tuple[int, int] | None:
+        """The fewest and most users over the undocumented readings."""
+
+    @property
+    def not_previewable(self) -> str | None:
+        """Why nothing could be counted."""
+
+    @property
+    def caveats(self) -> Sequence[str]:
+        """Why the numbers may be off."""
+
+
+class Report(Protocol):
+    """All estimates of one run."""
+
+    @property
+    def as_of(self) -> object:
+        """The date that the users are counted for."""
+
+    @property
+    def engine(self) -> str:
+        """What counted: duckdb or bigquery."""
+
+    @property
+    def window(self) -> object:
+        """The first and last day of the data."""
+
+    @property
+    def estimates(self) -> Sequence[Estimate]:
+        """One for each key."""
+
+
+def users(estimate: Estimate) -> str:
+    """The numbers in words: 1,204 -> 1,377 users (+190, -17), or why there are none."""
+    if estimate.not_previewable:
+        return f"cannot preview: {estimate.not_previewable}"
+    before, after = estimate.before, estimate.after
+    if after is None:
+        return "no users counted" if before is None else f"{before:,} users before"
+    if before is None:
+        shown = f"{after:,} users"
+    else:
+        gained, lost = estimate.gained or 0, estimate.lost or 0
+        shown = f"{before:,} -> {after:,} users (+{gained:,}, -{lost:,})"
+    if estimate.band:
+        low, high = estimate.band
+        shown += f" ({low:,} to {high:,} over the undocumented readings)"
+    return shown
+
+
+def flag(estimate: Estimate) -> str:
+    """What to look at in the number, or ""."""
+    if estimate.not_previewable or estimate.after is None or estimate.after >= FEW:
+        return ""
+    if estimate.after == 0:
+        return "0 users: nobody satisfies it"
+    return f"fewer than {FEW} users: ad lists may not serve"
+
+
+def told(estimate: Estimate) -> tuple[Spans, ...]:
+    """The numbers of one audience, its flag and its caveats, a line each."""
+    tone = Tone.WARNING if estimate.not_previewable else Tone.STRONG
+    lines = [line(Span(users(estimate), tone))]
+    if flag(estimate):
+        lines.append(line(Span(flag(estimate), Tone.WARNING)))
+    lines += [line(Span(f"caveat: {caveat}", Tone.DIM)) for caveat in estimate.caveats]
+    return tuple(lines)
+
+
+def basis(report: Report) -> str:
+    """What the numbers rest on: the as-of date, the days of the data, the engine."""
+    window = report.window
+    days = " to ".join(map(str, window)) if isinstance(window, tuple | list) else str(window or "")
+    covered = f", events of {days}" if days else ""
+    return f"As of {report.as_of}{covered}, counted by {report.engine}."
+
+
+def page(report: Report) -> Page:
+    """All estimates, with what they rest on."""
+    rows = []
+    for estimate in report.estimates:
+        numbers, *notes = told(estimate)
+        rows.append((line(code(estimate.key, Tone.STRONG)), numbers))
+        rows += [(line(""), note) for note in notes]
+    body: Page = (Table(("key", "users"), tuple(rows)),) if rows else (Text((line("No audiences."),)),)
+    return (
+        Heading(line("Users")),
+        *body,
+        Text((line(basis(report)), line(DISCLAIMER)), summary=True),
+    )
+
+
+def entry(estimate: Estimate) -> Document:
+    """One estimate as JSON data."""
+    return {
+        "key": estimate.key,
+        "before": estimate.before,
+        "after": estimate.after,
+        "gained": estimate.gained,
+        "lost": estimate.lost,
+        "band": list(estimate.band) if estimate.band else None,
+        "notPreviewable": estimate.not_previewable or None,
+        "caveats": list(estimate.caveats),
+    }
+
+
+def document(report: Report | None, error: Reason | None = None) -> Document:
+    """The estimates as JSON data; none where an error came before them."""
+    return {
+        **head(error),
+        "asOf": str(report.as_of) if report else None,
+        "engine": report.engine if report else None,
+        "previews": [entry(estimate) for estimate in report.estimates] if report else [],
+    }

@@ -1,0 +1,131 @@
+"""Page -> text for a terminal or a log; the caller decides over colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from audiencesync.report.escape import NAME_LIMIT, VALUE_LIMIT, cells, inert, without_commands
+from audiencesync.report.page import Code, Diff, Fold, Heading, Page, Span, Spans, Table, Text, Tone
+
+_SGR = {
+    Tone.STRONG: "1",
+    Tone.DIM: "2",
+    Tone.ADD: "32",
+    Tone.CHANGE: "33",
+    Tone.REPLACE: "35",
+    Tone.REMOVE: "31",
+    Tone.ADOPT: "36",
+    Tone.WARNING: "33",
+    Tone.ERROR: "1;31",
+}
+_SIGNS = {"+": Tone.ADD, "-": Tone.REMOVE, "~": Tone.CHANGE}
+_BOXES = {Tone.ERROR: "! ", Tone.WARNING: "! "}
+_INDENT = "    "
+_WIDEST_COLUMN = 40
+
+Painter = Callable[[str, Tone], str]
+
+
+def painter(*, colour: bool) -> Painter:
+    """Gives the function that puts inert text into a tone's colour; without colour it changes nothing."""
+
+    def paint(text: str, tone: Tone) -> str:
+        sgr = _SGR.get(tone, "") if colour and text else ""
+        return f"\x1b[{sgr}m{text}\x1b[0m" if sgr else text
+
+    return paint
+
+
+def render(page: Page, *, width: int, colour: bool) -> str:
+    """The page as lines, blocks apart by an empty one; prose is wrapped at `width` columns."""
+    paint = painter(colour=colour)
+    blocks = ["\n".join(_block(block, width, paint)) for block in page]
+    # One of ours never begins with a colon, so what is escaped here came from outside.
+    return without_commands("\n\n".join(block for block in blocks if block)) + "\n"
+
+
+def _block(block: object, width: int, paint: Painter) -> Iterator[str]:
+    match block:
+        case Heading(spans):
+            yield _painted(tuple(_toned(span, Tone.STRONG) for span in spans), paint)
+        case Text(lines, box):
+            for spans in lines:
+                yield from _wrapped(_boxed(spans, box), width, paint)
+        case Table():
+            yield from _table(block, paint)
+        case Diff(lines):
+            for each in lines:
+                tone = _SIGNS.get(each.sign, Tone.PLAIN)
+                note = f"  {paint(inert(each.note), Tone.REPLACE)}" if each.note else ""
+                text = f"{each.sign} {inert(each.text, 2 * VALUE_LIMIT)}".rstrip()
+                yield f"{'  ' * each.depth}{paint(text, tone)}{note}"
+        case Code(text):
+            yield from (inert(each) for each in text.splitlines())
+        case Fold(title, blocks):
+            yield _painted(title, paint)
+            for inner in blocks:
+                yield from (
+                    f"{_INDENT}{each}".rstrip() for each in _block(inner, width - len(_INDENT), paint)
+                )
+
+
+def _toned(span: Span, tone: Tone) -> Span:
+    return span if span.tone is not Tone.PLAIN else Span(span.text, tone, span.code)
+
+
+def _boxed(spans: Spans, box: Tone | None) -> Spans:
+    if box is None:
+        return spans
+    return (Span(_BOXES.get(box, ""), box), *(_toned(span, box) for span in spans))
+
+
+def _painted(spans: Spans, paint: Painter) -> str:
+    return "".join(paint(inert(span.text), span.tone) for span in spans).rstrip()
+
+
+def _wrapped(spans: Spans, width: int, paint: Painter) -> Iterator[str]:
+    """The line broken at spaces; what follows the first is indented by two."""
+    done, room, first = "", width, True
+    for span in spans:
+        pending = ""
+        for word in _words(inert(span.text)):
+            size = cells(word.rstrip(" "))
+            if size > room and not first:
+                yield (done + paint(pending, span.tone)).rstrip()
+                done, pending, room = "  ", "", width - 2
+            pending += word
+            room -= cells(word)
+            first = False
+        done += paint(pending, span.tone)
+    if done.strip() or not spans:
+        yield done.rstrip()
+
+
+def _words(text: str) -> Iterator[str]:
+    """The words, each with the spaces behind it."""
+    start = 0
+    while start < len(text):
+        end = text.find(" ", start)
+        end = len(text) if end < 0 else end
+        while end < len(text) and text[end] == " ":
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _table(table: Table, paint: Painter) -> Iterator[str]:
+    titles = [(Span(title, Tone.DIM),) for title in table.columns]
+    rows = [titles, *table.rows] if any(table.columns) else list(table.rows)
+    texts = [[[inert(span.text, NAME_LIMIT) for span in cell] for cell in row] for row in rows]
+    sizes = [[sum(map(cells, parts)) for parts in row] for row in texts]
+    widths = [
+        max((size for row in sizes if (size := row[column]) <= _WIDEST_COLUMN), default=0)
+        for column in range(len(table.columns))
+    ]
+    for row, parts_of_row, row_sizes in zip(rows, texts, sizes, strict=True):
+        done = ""
+        for column, (cell, parts) in enumerate(zip(row, parts_of_row, strict=True)):
+            pad = " " * max(widths[column] - row_sizes[column], 0)
+            painted = "".join(paint(part, span.tone) for part, span in zip(parts, cell, strict=True))
+            done += (pad + painted if column in table.numeric else painted + pad) + "  "
+        yield done.rstrip()
