@@ -105,7 +105,7 @@ def embedded(
     *,
     export_delay: float | None = None,
 ) -> Api:
-    """The embedded property out of a store; a workspace with an event export gives its exports their members."""
+    """The embedded property out of a store; the workspace's event export gives its exports their members."""
     from audiencesync.local.api import EXPORT_DELAY, Api
 
     delay = EXPORT_DELAY if export_delay is None else export_delay

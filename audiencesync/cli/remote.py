@@ -217,8 +217,8 @@ class _Wish:
             raise StalePlanError(f"the plan is stale, nothing was written: {'; '.join(moved)}: plan again")
         if self.expect and self.expect != plan.digest:
             raise StalePlanError(
-                f"the plan's digest is {plan.digest}, not {self.expect}: the files or the property moved since "
-                "it was reviewed; nothing was written: plan again"
+                f"the plan's digest is {plan.digest}, not {self.expect}: the files or the property moved "
+                "since it was reviewed; nothing was written: plan again"
             )
         if reviewed and self.only:
             plan = self._compare(workspace, target, lives, self.only)
@@ -244,7 +244,7 @@ def _apply_code(plan: Plan, outcomes: list[Outcome]) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C lets the request in flight finish; the run then stops and reports. A second one ends it at once."""
+    """Ctrl-C lets the request in flight finish; the run then stops and reports. A second one ends it."""
     asked = threading.Event()
 
     def handle(_signal: int, _frame: object) -> None:
