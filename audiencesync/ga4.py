@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from audiencesync import errors
 from audiencesync.fields import fields_of
-from audiencesync.http import Connection, Request, Resend
+from audiencesync.http import Connection, Request, Resend, Stream
 
 if TYPE_CHECKING:
     from audiencesync.fields import Field
@@ -179,6 +180,12 @@ class Property:
         page = _resource(self._data.send(Request("POST", path, body=body)), path)
         rows = tuple(_row(row, path) for row in _items(page, "audienceRows", path))
         return Members(rows, _whole(page.get("rowCount")))
+
+    def open_export(self, name: str, offset: int, limit: int = MAX_MEMBERS) -> AbstractContextManager[Stream]:
+        """Give the same page as it comes: parsed at once, 250,000 rows take some 400 MB."""
+        path = self._path("v1beta", name, "audienceExports") + ":query"
+        body = {"offset": str(offset), "limit": str(limit)}
+        return self._data.stream(Request("POST", path, {"prettyPrint": "false"}, body))
 
     def _pages(self, connection: Connection, path: str, key: str, size: int) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
