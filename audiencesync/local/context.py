@@ -36,7 +36,8 @@ class Answer:
     @classmethod
     def of(cls, status: int, data: object, headers: Mapping[str, str] | None = None) -> Answer:
         """An answer whose body is JSON."""
-        body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+        # A refusal may quote half a surrogate pair, which no UTF-8 can say.
+        body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         return cls(status, {"Content-Type": "application/json; charset=UTF-8", **(headers or {})}, body)
 
 
