@@ -25,8 +25,16 @@ _RUNNER_COMMAND = "##["
 
 def dump(document: Mapping[str, Any]) -> str:
     """JSON in ASCII with every control character escaped, also DEL and what a CI runner acts on."""
-    text = json.dumps(document, indent=2, ensure_ascii=True)
-    return text.replace(_DEL, "\\u007f").replace(_RUNNER_COMMAND, "\\u0023#[") + "\n"
+    return _escaped(json.dumps(document, indent=2, ensure_ascii=True)) + "\n"
+
+
+def dump_line(record: Mapping[str, Any]) -> str:
+    """The same on one line, for a log."""
+    return _escaped(json.dumps(record, ensure_ascii=True, default=str)) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace(_DEL, "\\u007f").replace(_RUNNER_COMMAND, "\\u0023#[")
 
 
 def document(plan: Plan | None, error: Reason | None = None) -> dict[str, Any]:
@@ -77,9 +85,9 @@ class PlanFile:
     digest: str
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The keys that it has actions for."""
-        return tuple(action["key"] for action in self.core["actions"])
+    def selection(self) -> tuple[str, ...]:
+        """The keys that it was asked for; empty means all."""
+        return tuple(self.core["selection"])
 
 
 def read_text(text: str) -> PlanFile:

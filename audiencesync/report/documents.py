@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from audiencesync.action import Reason
-from audiencesync.planfile import FORMAT_VERSION, dump
+from audiencesync.planfile import FORMAT_VERSION, dump, dump_line
 
-__all__ = ["Document", "dump", "error_of", "head"]
+__all__ = ["Document", "dump", "dump_line", "error_of", "head"]
 
 Document = dict[str, Any]
 

@@ -1,8 +1,9 @@
 r"""Makes text from outside inert: what cannot be seen, or would act on a terminal or page, is written out.
 
 Inert means: no control character, no newline, no bidi or zero-width or other invisible character, no lone
-surrogate; each of them stands as a visible escape (\x1b, \u202e, \U000e0001) and long text is cut with a
-note. What Markdown or HTML would read as markup is their renderers' matter: this comes first, for all.
+surrogate; each of them stands as a visible escape (\x1b, \u202e, \U000e0001), and so does the `##[` that
+GitHub's runners obey anywhere in what they print. Long text is cut with a note. What Markdown or HTML would
+read as markup is their renderers' matter: this comes first, for all.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def cut(text: str, limit: int) -> str:
 
 def inert(text: str, limit: int = VALUE_LIMIT) -> str:
     """One line that shows the text and does nothing; a backslash of the text stays as it is."""
-    return cut(text, limit).translate(_TABLE)
+    return cut(text, limit).translate(_TABLE).replace("##[", r"\x23#[")
 
 
 def quoted(text: str, limit: int = VALUE_LIMIT) -> str:
@@ -58,15 +59,12 @@ def quoted(text: str, limit: int = VALUE_LIMIT) -> str:
     return f'"{shown}"' if len(text) <= limit else f'"{shown}"… ({len(text):,} characters)'
 
 
-_COMMAND = re.compile(r"^(\s*):(?=:)", re.MULTILINE)
+_COMMAND = re.compile(r"^([ \t]*):(?=:)", re.MULTILINE)
 
 
 def without_commands(lines: str) -> str:
-    """The lines, none of which a GitHub runner that prints them takes for a command.
-
-    The runner reads `::name::` at the start of a line, and `##[name]` anywhere in it.
-    """
-    return _COMMAND.sub(r"\1\\x3a", lines).replace("##[", r"\x23#[")
+    """The lines, none of which begins with `::name::`, which GitHub's runners obey in what they print."""
+    return _COMMAND.sub(r"\1\\x3a", lines)
 
 
 def cells(text: str) -> int:

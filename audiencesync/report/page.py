@@ -115,8 +115,9 @@ def code(text: str, tone: Tone = Tone.PLAIN) -> Span:
 
 
 def summary_first(page: Page) -> Page:
-    """The page with its summary behind the first heading."""
-    found = tuple(block for block in page if isinstance(block, Text) and block.summary)
-    rest = tuple(block for block in page if block not in found)
+    """The page with its summary behind the first heading, and then what is boxed."""
+    first = tuple(block for block in page if isinstance(block, Text) and block.summary)
+    boxes = tuple(block for block in page if isinstance(block, Text) and block.box and not block.summary)
+    rest = tuple(block for block in page if block not in first + boxes)
     head = 1 if rest and isinstance(rest[0], Heading) else 0
-    return rest[:head] + found + rest[head:]
+    return rest[:head] + first + boxes + rest[head:]

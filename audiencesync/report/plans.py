@@ -26,7 +26,7 @@ from audiencesync.report.page import (
 )
 from audiencesync.report.trees import tree, value, whole
 from audiencesync.wire import to_api
-from audiencesync.words import Description, Sentence, compare
+from audiencesync.words import Description, Kind, Sentence, compare
 
 FIRST_UNMANAGED = 10
 
@@ -132,7 +132,11 @@ def _lines(
     for sentence in description:
         if not only_changed or any(span.changed for span in sentence.spans):
             bullet = f"{'  ' * depth}• "
-            yield line(bullet, *(Span(s.text, tone if s.changed else Tone.PLAIN) for s in sentence.spans))
+            spans = (
+                Span(each.text, tone if each.changed else Tone.PLAIN, code=each.kind is Kind.VALUE)
+                for each in sentence.spans
+            )
+            yield line(bullet, *spans)
         yield from _lines(sentence.children, tone, depth + 1, only_changed=only_changed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audiencesync.action import Reason
 from audiencesync.report.documents import Document, head
@@ -52,6 +52,13 @@ def text(problems: Sequence[Problem], sources: Mapping[str, str], *, colour: boo
             lines[path] = _LINE_ENDS.split(sources[path]) if path in sources else []
         blocks.append("\n".join(_block(problem, lines[path], paint)))
     return without_commands("".join(f"{block}\n\n" for block in blocks))[:-1]
+
+
+def rules_text(rules: Iterable[tuple[str, str]]) -> str:
+    """The rules, one a line: id and sentence."""
+    rows = list(rules)
+    width = max((cells(rule) for rule, _ in rows), default=0)
+    return "".join(f"{rule:<{width}}  {sentence}\n" for rule, sentence in rows)
 
 
 def _block(problem: Problem, lines: Sequence[str], paint: Painter) -> Iterator[str]:
