@@ -157,9 +157,10 @@ def patch_audience(context: Context, call: Call, number: str, ident: str) -> Jso
     served(context, number)
     values = read(AUDIENCES, "Audience", call.body, "audience")
     mask = call.query.get("updateMask", "")
+    paths = _mask(mask)
     with context.store.write() as store:
         stored = find(store, number, ident)
-        body = _patched(context, stored.body, values, mask)
+        body = _patched(context, stored.body, values, paths, star=mask == "*")
         if body == stored.body:
             return resource(number, stored)
         if body.get("displayName") != stored.body.get("displayName"):
@@ -291,12 +292,16 @@ def _mask(text: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(names or ()) for name, names in found.items()}
 
 
-def _patched(context: Context, body: Json, values: Json, mask: str) -> Json:
-    """The body after a patch: masked fields take the sent value, or their default where none was sent."""
-    paths = _mask(mask)
+def _patched(
+    context: Context, body: Json, values: Json, paths: Mapping[str, Collection[str]], *, star: bool
+) -> Json:
+    """The body after a patch: masked fields take the sent value, or their default where none was sent.
+
+    A mask of "*" (`star`) names the immutable fields only in passing: they may be sent as they are.
+    """
     frozen = [name for name in paths if _FIELDS[name].immutable]
     if context.switches.immutable_in_mask == "refuse":
-        refused = [name for name in frozen if mask != "*" or not _says_the_same(name, body, values)]
+        refused = [name for name in frozen if not (star and _says_the_same(name, body, values))]
         if refused:
             raise invalid([Violation(f"audience.{snake(n)}", f"{snake(n)} is immutable.") for n in refused])
     masked = [name for name in paths if name not in frozen]

@@ -738,6 +738,7 @@ def test_a_mask_that_names_nothing_known_is_refused(ga: Property, mask: str) -> 
     call = ("PATCH", f"/v1alpha/{name}", {"displayName": "B"}, f"updateMask={mask}")
     assert ga.violations(*call) == ["update_mask"]
     assert ga.violations("PATCH", f"/v1alpha/{name}", {"displayName": "B"}) == ["update_mask"]
+    assert ga.violations("PATCH", f"{AUDIENCES}/1", {}, f"updateMask={mask}") == ["update_mask"]
 
 
 IMMUTABLE = [f.name for f in FIELDS if f.message == "Audience" and f.immutable]

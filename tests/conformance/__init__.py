@@ -1,0 +1,1 @@
+"""Google's own clients against the embedded property."""
