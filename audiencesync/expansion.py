@@ -23,6 +23,7 @@ from audiencesync.grammar import (
     STEP_SCOPE,
     STEP_WORDS,
     STRUCTURE,
+    SYNONYMS,
     TEXT_OPERATORS,
     WINDOWS,
     parse_short_duration,
@@ -130,9 +131,10 @@ def _shown(value: object) -> str:
 
 
 def _mapping(value: object, route: Route, rule: str, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        raise _Mistake(Complaint(route, rule, f"{what} is a mapping", "for example {event: purchase}"))
-    return value
+    if isinstance(value, dict) and value:
+        return value
+    wrong = "is empty" if value in ({}, None) else "is not a mapping"
+    raise _Mistake(Complaint(route, rule, f"{what} {wrong}", "for example {event: purchase}"))
 
 
 class _Reader:
@@ -268,6 +270,10 @@ class _Reader:
         """One andGroup: what stands under all, or the only group."""
         if "all" not in body:
             inside = {name: value for name, value in body.items() if name not in beside}
+            if not inside:
+                message = f"{' and '.join(map(_shown, body))} without a condition"
+                way_out = "add all, any or a leaf, as in {scope: sameEvent, event: purchase}"
+                raise _Mistake(Complaint(route, "short-clause", message, way_out))
             return self.expression([self.group(inside, route)], route)
         self.alone(body, route, "all", beside)
         at = (*route, "all")
@@ -306,13 +312,13 @@ class _Reader:
 
     def event(self, body: Mapping[str, Any], route: Route) -> _Node:
         """An event with its parameters."""
-        for name in body:
-            if name not in ("event", "where"):
-                way_out = (
-                    "a condition on a parameter stands under where: {event: purchase, where: {value: 5}}"
-                )
-                message = f"{_shown(name)} cannot stand beside event"
-                raise _Mistake(Complaint((*route, name), "short-leaf", message, way_out, key=True))
+        other = next((name for name in body if name not in ("event", "where")), None)
+        if other in RESERVED:
+            raise _Mistake(_misplaced(other, (*route, other)))
+        if other is not None:
+            way_out = "a condition on a parameter stands under where: {event: purchase, where: {value: 5}}"
+            message = f"{_shown(other)} cannot stand beside event"
+            raise _Mistake(Complaint((*route, other), "short-leaf", message, way_out, key=True))
         found = {"eventName": _raw(body["event"], (*route, "event"))}
         where, at = body.get("where"), (*route, "where")
         if where not in (None, {}, []):
@@ -377,6 +383,11 @@ class _Reader:
                 way_out = "write {event: NAME} or {FIELD: VALUE} here, or filterClauses instead of this list"
                 message = f"{word} belongs to GA4's own form"
                 raise _Mistake(Complaint((*route, word), "short-leaf", message, way_out, key=True))
+            near = "" if inside else _near(word)
+            if near:
+                way_out = f"if it is a field's name, write {{field: {_shown(word)}, is: ...}}"
+                message = f"{_shown(word)} is no word of the short form: is {near} meant?"
+                raise _Mistake(Complaint((*route, word), "short-leaf", message, way_out, key=True))
         first, *others = body
         if others:
             way_out = (
@@ -384,11 +395,6 @@ class _Reader:
             )
             message = f"one condition holds {len(body)} fields: {_shown(first)} and {_shown(others[0])}"
             raise _Mistake(Complaint((*route, others[0]), "short-leaf", message, way_out, key=True))
-        near = "" if inside else _near(first)
-        if near:
-            way_out = f"if it is a field's name, write {{field: {_shown(first)}, is: ...}}"
-            message = f"{_shown(first)} is no word of the short form: is {near} meant?"
-            raise _Mistake(Complaint((*route, first), "short-leaf", message, way_out, key=True))
         return first
 
     def condition(self, value: object, route: Route, at: Route) -> dict[str, _Node]:
@@ -398,8 +404,9 @@ class _Reader:
         present = [word for word in OPERATORS if word in value]
         for word in value:
             if word not in OPERATORS and word not in MODIFIERS:
-                near = get_close_matches(str(word), [*OPERATORS, *MODIFIERS], n=1)
-                way_out = f"write {near[0]}" if near else f"write one of {', '.join(OPERATORS)}"
+                near = get_close_matches(word, [*OPERATORS, *MODIFIERS], n=1)
+                guess = SYNONYMS.get(word.lower().replace("_", "")) or next(iter(near), "")
+                way_out = f"write {guess}" if guess else f"write one of {', '.join(OPERATORS)}"
                 message = f"{_shown(word)} is no operator"
                 raise _Mistake(Complaint((*route, word), "short-condition", message, way_out, key=True))
         if len(present) != 1:
@@ -455,7 +462,7 @@ def _group(leaves: list[_Node], route: Route) -> _Node:
 
 def _number(value: object, route: Route, word: str) -> _Node:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        message = f"{word} takes a number, not {_shown(value)}"
+        message = f"{word} takes a number, not {_kind(value)}"
         raise _Mistake(Complaint(route, "short-condition", message, "write it without quotes: 100 or 9.99"))
     number = ("doubleValue", value) if isinstance(value, float) else ("int64Value", str(value))
     return _Node({number[0]: _Node(number[1], route)}, route)
@@ -494,5 +501,9 @@ def _kind(value: object) -> str:
             return "nothing"
         case list():
             return "a list"
+        case dict():
+            return "a mapping"
+        case str():
+            return f'the text "{_shown(value)}"'
         case _:
             return _shown(str(value).lower())

@@ -35,6 +35,29 @@ NUMBER_OPERATORS: dict[str, Operation] = {
 OPERATORS = (*TEXT_OPERATORS, "in", "lessThan", "greaterThan", "between")
 """A condition has one of these."""
 
+_NO_EQUAL = 'GA4 has no "or equal"'
+SYNONYMS = {
+    **dict.fromkeys(("equals", "equal", "eq", "exact", "value"), "is"),
+    **dict.fromkeys(("startswith", "prefix"), "beginsWith"),
+    **dict.fromkeys(("suffix",), "endsWith"),
+    **dict.fromkeys(("regex", "regexp", "fullregexp", "matchesregex"), "matches"),
+    **dict.fromkeys(("oneof", "anyof", "inlist", "values"), "in"),
+    **dict.fromkeys(("gt", "morethan", "above"), "greaterThan"),
+    **dict.fromkeys(("lt", "below", "fewerthan"), "lessThan"),
+    **dict.fromkeys(
+        ("gte", "atleast", "greaterthanorequal", "min"),
+        f"greaterThan with a number just below it: {_NO_EQUAL}",
+    ),
+    **dict.fromkeys(
+        ("lte", "atmost", "lessthanorequal", "max"), f"lessThan with a number just above it: {_NO_EQUAL}"
+    ),
+    **dict.fromkeys(("range", "from", "to"), "between: [1, 9]"),
+    **dict.fromkeys(("ever", "atanytime"), "atAnyPointInTime: true"),
+    **dict.fromkeys(("days", "inanyndays", "indays", "within"), "inAnyNDayPeriod: 7"),
+    "not": "{not: {FIELD: ...}} around the whole condition",
+}
+"""What people write for an operator or modifier, in lower case, and what it is called here."""
+
 WINDOWS = ("atAnyPointInTime", "inAnyNDayPeriod")
 MODIFIERS = (*WINDOWS, "caseSensitive")
 """What a condition may say besides; GA4's own names."""

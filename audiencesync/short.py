@@ -86,7 +86,7 @@ class Expanded(Document):
 def expand(document: Document) -> Document:
     """Gives a document with GA4's form as its data; one that has it already comes back as it is.
 
-    Mistakes in the short form are among the problems; what cannot be read is replaced by a condition that
+    Mistakes in the short form follow the document's own problems; what cannot be read is replaced by a condition that
     validates, so that one mistake gives one message.
     """
     if not is_short(document.data):
@@ -100,7 +100,7 @@ def expand(document: Document) -> Document:
         document.path,
         document.text,
         data,
-        tuple(sorted((*document.problems, *problems), key=lambda problem: problem.location)),
+        (*document.problems, *sorted(problems, key=lambda problem: problem.location)),
         _source=document,
         _places=places,
     )

@@ -352,6 +352,15 @@ MISTAKES = [
     "include: [{event: a, where: {not: {b: 1}, c: {x: 1}}}]",
     "exclude: {}",
     "include: [{any: [5]}]",
+    "include: [{value: {GREATER_THAN_OR_EQUAL: 5}}]",
+    "include: [{value: {greaterThan: [5]}}]",
+    "include: [{city: {not: x}}]",
+    "include: [{event: a, any: [event: b]}]",
+    "include: [{all: []}]",
+    "include: [{sequence: }]",
+    "include: [{sequence: {steps: [{within: 5m}]}}]",
+    "include: [{not: }]",
+    "include: [{not: {all: [{city: x}]}}]",
 ]
 
 
