@@ -109,11 +109,12 @@ def _wide(sample: bytes) -> str:
 
 
 def _structure(sample: bytes, codec: str) -> int:
-    """How many characters of a sample are such as tables are built of; 0 where it cannot be decoded."""
+    """How much a sample looks like a table when it is decoded so; 0 where it cannot be."""
     if not _decodes_start(sample, codec):
         return 0
     text = _decode_start(sample, codec)
-    return sum(text.count(each) for each in '\r\n\t,"0123456789') - sum(map(_is_strange, text))
+    built = sum(text.count(each) for each in '\r\n\t,"0123456789') - sum(map(_is_strange, text))
+    return 10 * built + sum(" " <= each <= "~" for each in text)
 
 
 def _decode_start(sample: bytes, codec: str) -> str:
@@ -164,16 +165,19 @@ def _refuse_answers(text: str) -> None:
 
 
 def _delimiter(text: str, line_end: str) -> str:
-    """Comma or tab: whichever gives all records of the beginning one width, the larger one; else comma."""
+    """Comma or tab: the one that splits the header, else the one that gives all records one width."""
     *whole, last = text.split(line_end)
-    lines = whole or [last]
     found = {}
     for delimiter in (",", "\t"):
+        widths: list[int] = []
         try:
-            widths = [len(each) for each in _split(lines, delimiter, cut=True) if each != [None]]
+            beginning = split(whole or [last], delimiter, cut=True)
+            widths.extend(len(record) for record in beginning if record != [None])
+            even = len(set(widths)) == 1
         except ExportError:
-            widths = []
-        found[delimiter] = (len(set(widths)) == 1, widths[0] if widths else 0)
+            even = False
+        header = widths[0] if widths else 0
+        found[delimiter] = (header > 1, even, header)
     return max(found, key=lambda delimiter: found[delimiter])
 
 
@@ -247,8 +251,8 @@ class _Splitter:
         self.inside = None
 
 
-def _split(lines: Iterable[str], delimiter: str, *, cut: bool = False) -> Iterator[Record]:
-    """Records of lines. Nothing between two delimiters is a missing value, `""` an empty text.
+def split(lines: Iterable[str], delimiter: str, *, cut: bool = False) -> Iterator[Record]:
+    """The records of lines. Nothing between two delimiters is a missing value, `""` an empty text.
 
     With `cut`, the lines are a file's beginning and may end inside a quoted value.
     """
@@ -272,7 +276,7 @@ def records(path: Path, writing: Writing) -> Iterator[Record]:
     Raises ExportError for a record that is not as wide as the header, and names its number.
     """
     width = 0
-    found = _split(_lines(texts(path, writing), writing.line_end), writing.delimiter)
+    found = split(_lines(texts(path, writing), writing.line_end), writing.delimiter)
     for number, record in enumerate(found, start=1):
         if len(record) == width:
             yield record

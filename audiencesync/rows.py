@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -73,9 +73,10 @@ def _scratch_of(part: Path) -> Path:
 
 
 def discard(part: Path) -> None:
-    """Removes what an interrupted write left behind."""
-    part.unlink(missing_ok=True)
-    _scratch_of(part).unlink(missing_ok=True)
+    """Removes what an interrupted write left behind, where it left anything."""
+    for path in (part, _scratch_of(part)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -118,8 +119,8 @@ def write(
     as many values as there are columns. Raises ExportError; no part is left then.
     """
     part, suffix = part_of(path), suffix_of(path)
-    part.parent.mkdir(parents=True, exist_ok=True)
     try:
+        part.parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".parquet":
             count = _write_parquet(part, columns, batches)
         else:
