@@ -18,7 +18,7 @@ PACKAGE = "audiencesync"
 LAYERS = (
     {"errors"},
     {"syntax", "source"},
-    {"fields", "settings", "model", "wire", "canonical"},
+    {"fields", "known_fields", "settings", "model", "wire", "canonical"},
     {
         "schema",
         "rules",
@@ -46,6 +46,7 @@ BESIDE = {
     "model": {"fields"},
     "wire": {"fields", "model"},
     "canonical": {"fields", "model", "wire"},
+    "rules": {"schema", "mark", "sql.events"},
     "words": {"alignment"},
     "expansion": {"grammar"},
     "short": {"expansion", "grammar"},

@@ -1,0 +1,74 @@
+"""The tables of fields as JSON Schema 2020-12, and what a file breaks of it."""
+
+from __future__ import annotations
+
+import json
+
+from audiencesync.schema.build import Node, published
+from audiencesync.schema.compiled import surely_valid
+from audiencesync.schema.examples import SCHEMA_RULES
+from audiencesync.schema.findings import Finding
+from audiencesync.schema.planfile import plan_schema
+from audiencesync.source import Document, Problem
+
+__all__ = [
+    "SCHEMA_RULES",
+    "audience_schema",
+    "check",
+    "find",
+    "plan_schema",
+    "schema",
+    "text",
+    "workspace_schema",
+]
+
+
+def audience_schema() -> Node:
+    """The schema of an audience file, for editors and other validators."""
+    return published("Audience")
+
+
+def workspace_schema() -> Node:
+    """The schema of the settings file, for editors and other validators."""
+    return published("Settings")
+
+
+def schema(name: str) -> Node:
+    """The schema that `schemas/<name>.schema.json` holds: audience, workspace or plan."""
+    return {"audience": audience_schema, "workspace": workspace_schema, "plan": plan_schema}[name]()
+
+
+def text(name: str) -> str:
+    """The very text of `schemas/<name>.schema.json`."""
+    return json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
+
+
+# What a file that could not be read whole lacks may stand in the part that was left out.
+_CUTTING = {"key-not-text", "merge-key", "alias", "duplicate-key"}
+
+
+def find(document: Document, message: str = "Audience") -> list[Finding]:
+    """What the schema refuses in a file, by route; `message` is "Audience" or "Settings".
+
+    What only follows from a problem that reading found is left out: what stands in its line, and what is
+    missing where a part could not be read.
+    """
+    if document.data is None or surely_valid(message)(document.data):
+        return []
+    from audiencesync.schema.explain import explain
+
+    lines = {problem.location.line for problem in document.problems}
+    cut = any(problem.rule in _CUTTING for problem in document.problems)
+    return [
+        finding
+        for finding in explain(document.data, message)
+        if not (cut and finding.rule in {"missing-key", "one-of"})
+        and document.locate(finding.route, key=finding.key).line not in lines
+    ]
+
+
+def check(document: Document, message: str = "Audience") -> list[Problem]:
+    """What the schema refuses in a file, as problems in the order of their places."""
+    return sorted(
+        (finding.problem(document) for finding in find(document, message)), key=lambda one: one.location
+    )
