@@ -86,8 +86,8 @@ class Expanded(Document):
 def expand(document: Document) -> Document:
     """Gives a document with GA4's form as its data; one that has it already comes back as it is.
 
-    Mistakes in the short form follow the document's own problems; what cannot be read is replaced by a condition that
-    validates, so that one mistake gives one message.
+    Mistakes in the short form follow the document's own problems. What cannot be read is replaced by a
+    condition that validates, so that one mistake gives one message.
     """
     if not is_short(document.data):
         return document
