@@ -267,7 +267,7 @@ class Connection:
             if response.status_code not in {301, 302, 303, 307, 308} or not location:
                 return response
             response.close()
-            before, url = url, urljoin(url, location)
+            before, url = url, _join(url, location)
             headers = _headers_onward(request, before, url, headers, abroad=abroad)
         raise _FailedError(_api_error(request, 302, f"it was redirected more than {MAX_REDIRECTS} times"))
 
@@ -340,6 +340,13 @@ def _settle(
         else:
             lane.dropped(ticket)
     return closed
+
+
+def _join(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
 
 
 def _headers_onward(

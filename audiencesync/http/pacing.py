@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 MINUTE = 60.0
 
@@ -39,6 +38,8 @@ def retry_after(value: str, now: float) -> float | None:
     now is seconds since the epoch. Both forms of RFC 9110, 10.2.3 are read: a number of seconds, and an HTTP
     date (one in the past is 0).
     """
+    from email.utils import parsedate_to_datetime
+
     text = value.strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
         return float(text)
@@ -169,10 +170,12 @@ class Lane:
                 pause = self._pause(now) if after is None else max(after, _SHORTEST_PAUSE)
                 self._opens = max(self._opens, now + pause)
                 if fresh:
-                    self._since = now if self._row == 0 else self._since
+                    if self._row == 0:
+                        self._since = now
+                        # Once a row: what refills while the lane is closed is there when it opens.
+                        if self._bucket:
+                            self._bucket.drain(now)
                     self._epoch, self._row = self._epoch + 1, self._row + 1
-                    if self._bucket:
-                        self._bucket.drain(now)
             return max(now, self._opens) - self._since
 
     def _pause(self, now: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -66,7 +65,12 @@ def session(workers: int) -> requests.Session:
 
     import requests
 
-    made = requests.Session()
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Find none: even without following them, requests reads them whole, and trips over some."""
+            del resp
+
+    made = Session()
     # Any auth at all keeps requests from looking for a password in netrc.
     made.auth = _no_auth
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -157,11 +161,15 @@ def never_left(error: BaseException) -> bool:
 
 def is_untrusted(error: BaseException) -> bool:
     """Tell whether the server's certificate was refused, which trying again does not cure."""
+    import ssl
+
     return any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error))
 
 
 def explain(error: BaseException, timeout: tuple[float, float]) -> str:
     """Say in our words why no answer came: the libraries' own may quote addresses with secrets."""
+    import ssl
+
     import requests
     from urllib3 import exceptions
 
