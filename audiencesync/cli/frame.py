@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,25 +134,37 @@ def write_file(path: Path, text: str) -> None:
 
 # ---------------------------------------------------------------- commands
 
-_COMMANDS = {
-    "files": ("init", "validate", "fmt", "schema", "explain"),
-    "remote": ("plan", "apply", "import", "forget", "drift", "doctor", "emulator"),
-    "data": ("preview", "export", "catalog"),
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "validate": ("files", "Checks settings and audiences, offline; all problems of all files."),
+    "schema": ("files", "Prints a JSON Schema, for editors and other validators."),
+    "explain": ("files", "Says in plain English what audiences mean."),
+    "plan": ("remote", "Compares the files with the property; writes nothing there."),
+    "apply": ("remote", "Carries a plan out: the one in PLANFILE, or one that is made now."),
+    "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
+    "export": ("data", "Members of GA4 audiences; GrowingIO tags, segments and analyses."),
+    "emulator": (
+        "remote",
+        "Serves the embedded property over HTTP, for this program and Google's own clients.",
+    ),
 }
+"""The module of each command and the first sentence of its help, so that --help loads none of them."""
 
 
 class _Lazy(click.Group):
-    """A group that loads the module of a command when that command is called or its help is shown."""
+    """A group that loads the module of a command when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return [name for names in _COMMANDS.values() for name in names]
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        for module, names in _COMMANDS.items():
-            if cmd_name in names:
-                found = import_module(f"audiencesync.cli.{module}")
-                return cast("click.Command", getattr(found, f"{cmd_name}_command"))
-        return None
+        if cmd_name not in _COMMANDS:
+            return None
+        found = import_module(f"audiencesync.cli.{_COMMANDS[cmd_name][0]}")
+        return cast("click.Command", getattr(found, f"{cmd_name}_command"))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_module, sentence) in _COMMANDS.items()])
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
@@ -224,6 +237,18 @@ def reported(frame: Frame) -> Iterator[list[int]]:
         yield code
     except AudiencesyncError as error:
         code.append(frame.fail(error))
+    except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user: this is our own mistake
+        if frame.verbose:
+            frame.note(traceback.format_exc())
+        code.append(frame.fail(_internal(error)))
+
+
+def _internal(error: Exception) -> AudiencesyncError:
+    return AudiencesyncError(
+        f"audiencesync itself failed ({type(error).__name__}: {error}): please report it with the output of -v"
+    )
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -77,6 +77,7 @@ def plan_command(
     """
     from audiencesync import planfile
 
+    frame.document = planfile.document(None)
     workspace = _open(frame)
     with _watched(frame, workspace, log) as options:
         lives = _read(workspace, frame, options)
@@ -156,7 +157,7 @@ def apply_command(
         raise UsageError("without a terminal nobody can be asked: say --yes")
     reviewed = _reviewed(planfile)
     if reviewed and not frame.target:
-        frame.target = reviewed.target
+        frame.target = str(reviewed.core["target"])
     workspace = _open(frame)
     with _watched(frame, workspace, log) as options:
         wished = _Wish(
@@ -350,7 +351,7 @@ def emulator_command(
     properties: tuple[str, ...],
     export_delay: float | None,
 ) -> int:
-    """Serves the embedded property over HTTP, for this program and for Google's own clients."""
+    """Serves the embedded property over HTTP, for this program and Google's own clients."""
     from audiencesync import workspace as workspaces
     from audiencesync.local.server import serve
     from audiencesync.local.store import Store
