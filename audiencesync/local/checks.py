@@ -28,7 +28,10 @@ class _Place:
     nesting: str = ""
 
     def inside(self, name: str) -> _Place:
-        return replace(self, path=".".join(filter(None, (self.path, snake(name)))))
+        return self.at(f"{self.path}.{snake(name)}" if self.path else snake(name))
+
+    def at(self, path: str) -> _Place:
+        return _Place(path, self.scopes, self.nesting)
 
 
 def violations(values: Json, *, only: Collection[str] | None = None) -> list[Violation]:
@@ -64,7 +67,7 @@ class _Checker:
             found += _nesting_faults(values, place)
         if not found or message != _EXPRESSION:
             for field in fields:
-                found += self.field(field, values.get(field.name), place.inside(field.name))
+                found += self.field(field, values.get(field.name), place)
         return found
 
     def union_faults(self, fields: list[Field], values: Json, place: _Place) -> list[Violation]:
@@ -78,18 +81,20 @@ class _Checker:
             if sum(name in values for name in names) != 1
         ]
 
-    def field(self, field: Field, value: object, place: _Place) -> list[Violation]:
-        name = snake(field.name)
-        if not value:
-            if _must_be_set(field) and (value is None or field.kind is not Kind.MESSAGE or field.repeated):
-                return [Violation(place.path, f"The field {name} is required and must not be empty.")]
-            if value is None or field.kind is not Kind.MESSAGE:
-                return []
+    def field(self, field: Field, value: object, outside: _Place) -> list[Violation]:
+        """What is wrong with a field's value; `outside` is the place of the message that it is in."""
+        unset = value is None or (not value and (field.kind is not Kind.MESSAGE or field.repeated))
+        if unset and not _must_be_set(field):
+            return []
+        place = outside.inside(field.name)
+        if unset:
+            why = f"The field {snake(field.name)} is required and must not be empty."
+            return [Violation(place.path, why)]
         if isinstance(value, list):
             return [
                 fault
                 for index, item in enumerate(value)
-                for fault in self.item(field, item, replace(place, path=f"{place.path}[{index}]"))
+                for fault in self.item(field, item, place.at(f"{place.path}[{index}]"))
             ]
         return self.item(field, value, place)
 

@@ -38,6 +38,10 @@ class Table:
         for found in fields:
             names = self._names.setdefault(found.message, {})
             names[found.name] = names[snake(found.name)] = found
+        self._fields = {
+            message: tuple({field.name: field for field in names.values()}.values())
+            for message, names in self._names.items()
+        }
 
     def names(self, message: str) -> dict[str, Field]:
         """The fields of one message by JSON name and by proto name; a message may have none."""
@@ -45,7 +49,7 @@ class Table:
 
     def fields(self, message: str) -> tuple[Field, ...]:
         """The fields of one message, each once."""
-        return tuple(dict.fromkeys(self.names(message).values()))
+        return self._fields.get(message, ())
 
 
 @cache
@@ -247,7 +251,7 @@ def parse_time(text: str) -> int | None:
 def format_time(micros: int) -> str:
     """The RFC 3339 text that Google's JSON gives a time in microseconds since 1970."""
     seconds, rest = divmod(micros, 1_000_000)
-    text = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None).isoformat()
     return f"{text}.{rest:06d}Z" if rest else f"{text}Z"
 
 

@@ -39,7 +39,7 @@ CREATE TABLE property (number TEXT PRIMARY KEY, created INTEGER NOT NULL) WITHOU
 CREATE TABLE audience (
   id INTEGER PRIMARY KEY, property TEXT NOT NULL, created INTEGER NOT NULL, display_name TEXT NOT NULL,
   triggers INTEGER NOT NULL, archived INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE INDEX audience_live ON audience (property, id) WHERE archived = 0;
+CREATE INDEX audience_live ON audience (property, archived, id, triggers);
 CREATE TABLE change (
   id INTEGER PRIMARY KEY AUTOINCREMENT, property TEXT NOT NULL, time INTEGER NOT NULL,
   actor TEXT NOT NULL, action TEXT NOT NULL, resource TEXT NOT NULL, before TEXT, after TEXT);

@@ -262,7 +262,8 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_said(tmp_path: Path) -> Non
         assert process.stdout
         said += [int(process.stdout.readline()) for _ in range(lines)]
         process.send_signal(signal.SIGKILL)
-        said += [int(line) for line in process.communicate(timeout=60)[0].split("\n")[:-1]]
+        said += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+        process.communicate(timeout=60)
         store = Store(folder)
         with store.read() as tx:
             assert tx._execute("PRAGMA integrity_check").fetchone() == ("ok",)
