@@ -107,6 +107,8 @@ def _telling(kind: type[Any]) -> type[Any]:
 
     Otherwise a connection that is cut within the handshake looks like one that is cut after the request.
     """
+    from http.client import HTTPException
+
     from urllib3 import exceptions
 
     if kind in _TELLING.values():
@@ -118,7 +120,7 @@ def _telling(kind: type[Any]) -> type[Any]:
                 super().connect()
             except exceptions.ConnectTimeoutError:
                 raise
-            except (OSError, exceptions.HTTPError) as error:
+            except (OSError, ValueError, HTTPException, exceptions.HTTPError) as error:
                 raise exceptions.NewConnectionError(self, "the connection failed") from error
 
     return _TELLING.setdefault(kind, Telling)
