@@ -20,11 +20,6 @@ from audiencesync.wire import from_api
 STATE = ".audiencesync"
 """The folder for the embedded property, export states and caches; it ignores itself in git."""
 
-FILE_RULES: tuple[tuple[str, str], ...] = (
-    ("unreadable-file", "A file of the workspace can be read."),
-    ("outside-link", "A symbolic link in the workspace stays in the workspace."),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -141,29 +136,21 @@ def assemble(folder: Path, files: Mapping[str, bytes | Problem]) -> Workspace:
     checked = validate.check(settings_document, audiences)
     problems += checked.problems
     broken = {problem.location.path for problem in problems if problem.severity is Severity.ERROR}
-    settings = None
-    if settings_document and settings_document.path not in broken and settings_document.data is not None:
-        settings = settings_.from_data(settings_document.data)
     return Workspace(
         folder,
         tuple(audiences),
         tuple(sorted(set(problems), key=lambda problem: (problem.location, problem.rule, problem.message))),
-        settings,
+        None if settings_document and settings_document.path in broken else checked.settings,
         tuple(_desired(document) for document in audiences if document.path not in broken),
         texts,
     )
-
-
-def stem(path: str) -> str:
-    """The key of a file that does not say one."""
-    return Path(path).stem
 
 
 def _manage(data: Mapping[str, Any], path: str) -> Manage:
     adopt = data.get("adopt")
     ids = adopt.items() if isinstance(adopt, dict) else [] if adopt is None else [("", adopt)]
     return Manage(
-        key=data.get("key") or stem(path),
+        key=data.get("key") or validate.stem(path),
         contact=data.get("contact") or "",
         labels=tuple(data.get("labels") or ()),
         review_by=data.get("reviewBy") or "",

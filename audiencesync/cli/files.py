@@ -66,14 +66,15 @@ def validate_command(
     from audiencesync.report import documents, github, sarif
     from audiencesync.report import problems as report
 
+    known = [(rule.id, rule.summary) for rule in validate.all_rules()]
     if rules:
-        frame.answer(report.rules_text(validate.all_rules()))
+        frame.answer(report.rules_text(known))
         return OK
     workspace, problems, files = _found(frame, paths)
     if format_ == "json":
         frame.answer(documents.dump(report.document(problems, files)))
     elif format_ == "sarif":
-        frame.answer(documents.dump(sarif.document(problems, validate.all_rules(), audiencesync.__version__)))
+        frame.answer(documents.dump(sarif.document(problems, known, audiencesync.__version__)))
     elif format_ == "github":
         frame.answer(github.text(problems))
     else:

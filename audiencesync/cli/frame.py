@@ -224,7 +224,8 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], clic
         wrapped = cast("Callable[..., Any]", run)
         for parameter in getattr(function, "__click_params__", []):
             wrapped.__dict__.setdefault("__click_params__", []).append(parameter)
-        return click.command(name, **attributes)(global_options(wrapped))
+        made: click.Command = click.command(name, **attributes)(global_options(wrapped))
+        return made
 
     return decorate
 
@@ -246,9 +247,8 @@ def reported(frame: Frame) -> Iterator[list[int]]:
 
 
 def _internal(error: Exception) -> AudiencesyncError:
-    return AudiencesyncError(
-        f"audiencesync itself failed ({type(error).__name__}: {error}): please report it with the output of -v"
-    )
+    what = f"{type(error).__name__}: {error}"
+    return AudiencesyncError(f"audiencesync itself failed ({what}): please report it with the output of -v")
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -112,9 +112,7 @@ def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Any = None) -> 
     if format_ == "json":
         frame.answer(documents.dump(plans.document(plan, previews=previews)))
         return
-    from audiencesync.words import words
-
-    page = plans.page(plan, words=words, previews=previews, verbose=frame.verbose > 0)
+    page = plans.page(plan, previews=previews, verbose=frame.verbose > 0)
     if format_ == "markdown":
         frame.answer(markdown.render(page))
     elif format_ == "html":
@@ -301,12 +299,27 @@ def _watched(frame: Frame, workspace: Workspace, log: Path | None) -> Iterator[A
     from audiencesync.report.documents import dump_line
     from audiencesync.runlog import opened
 
-    with opened(log, workspace.folder) as write:
+    with opened(log) as write:
 
         def entry(record: Mapping[str, object]) -> None:
             write(dump_line(record))
 
+        entry(_run_of(workspace))
         yield http.Options(limits=limits, on_wait=waits, log=entry)
+
+
+def _run_of(workspace: Workspace) -> dict[str, object]:
+    """The log's first line: which program, which files."""
+    from datetime import UTC, datetime
+
+    from audiencesync import git
+
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "run": " ".join(sys.argv[1:2]),
+        "version": audiencesync.__version__,
+        "commit": git.commit(workspace.folder) or None,
+    }
 
 
 # ---------------------------------------------------------------- forget, import, drift, doctor, emulator

@@ -1,0 +1,433 @@
+"""The command line as its users and their scripts know it: answers, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from audiencesync.cli.frame import _COMMANDS, run
+from tests.conftest import ROOT
+
+BUYERS = """\
+displayName: Buyers
+description: Who buys.
+membershipDurationDays: 30
+filterClauses:
+  - clauseType: INCLUDE
+    simpleFilter:
+      scope: AUDIENCE_FILTER_SCOPE_ACROSS_ALL_SESSIONS
+      filterExpression:
+        andGroup:
+          filterExpressions:
+            - orGroup:
+                filterExpressions:
+                  - eventFilter: {eventName: purchase}
+"""
+SETTINGS = """\
+owner: acme-web
+targets:
+  demo: {property: "1000", endpoint: local}
+"""
+
+
+class Shell:
+    """A workspace and the command line in it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str) -> int:
+        code = run(["-w", str(self.folder), *arguments])
+        self.out, self.err = self.capsys.readouterr()
+        return code
+
+    def json(self, *arguments: str) -> Any:  # JSON
+        self.code = self(*arguments, "--format", "json")
+        return json.loads(self.out)
+
+    def write(self, name: str, text: str = BUYERS) -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(text)
+        return path
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.folder / f"{name}.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def apply(self, *more: str) -> int:
+        return self("apply", "--yes", *more)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    made = Shell(tmp_path / "audiences", capsys)
+    made.folder.mkdir()
+    made.write("audiencesync", SETTINGS)
+    made.write("buyers")
+    return made
+
+
+# ---------------------------------------------------------------- the whole program
+
+
+def test_help_says_each_command_as_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, (module, sentence) in _COMMANDS.items():
+        command = getattr(import_module(f"audiencesync.cli.{module}"), f"{name}_command")
+        assert (command.help or "").split("\n\n")[0].replace("\n", " ") == sentence
+        assert sentence in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nope"], ["plan", "--nope"], ["plan", "--format", "nope"], ["schema", "nope"]]
+)
+def test_wrong_usage_exits_1(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 1
+    assert "error: " in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert re.search(r"\d+\.\d+\.\d+", capsys.readouterr().out)
+
+
+def test_no_workspace_is_said_with_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-w", str(tmp_path), "plan"]) == 1
+    assert "audiencesync init" in capsys.readouterr().err
+
+
+def test_global_options_stand_before_or_after_the_command(shell: Shell) -> None:
+    assert run(["plan", "-w", str(shell.folder), "-t", "demo", "--no-color"]) == 0
+
+
+def test_an_unknown_target_is_named(shell: Shell) -> None:
+    assert shell("-t", "nope", "plan") == 1
+    assert "'nope'" in shell.err
+    assert "demo" in shell.err
+
+
+def test_a_mistake_of_our_own_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audiencesync.compare", lambda *_args, **_more: 1 / 0)
+    found = shell.json("plan")
+    assert shell.code == 1
+    assert found["error"]["code"] == "error"
+    assert "Traceback" not in shell.err
+
+
+# ---------------------------------------------------------------- validate
+
+
+def test_a_clean_workspace_validates(shell: Shell) -> None:
+    assert shell("validate") == 0
+    assert shell.json("validate") == {
+        "formatVersion": "1.0",
+        "error": None,
+        "problems": [],
+        "summary": {"files": 2, "errors": 0, "warnings": 0},
+    }
+
+
+def test_problems_have_places_in_every_form(shell: Shell) -> None:
+    shell.edit("buyers", "30", "541")
+    path = str(shell.folder / "buyers.yaml")
+    assert shell("validate") == 1
+    assert f"{path}:3:25: " in shell.out
+    assert "[out-of-range]" in shell.out
+    (problem,) = shell.json("validate")["problems"]
+    assert (problem["path"], problem["line"], problem["column"], problem["severity"]) == (
+        path,
+        3,
+        25,
+        "error",
+    )
+    assert shell("validate", "--format", "github") == 1
+    assert "::error " in shell.out
+    assert "line=3,col=25" in shell.out
+    assert shell("validate", "--format", "sarif") == 1
+    assert json.loads(shell.out)["version"] == "2.1.0"
+
+
+def test_warnings_fail_only_where_strictness_is_asked_for(shell: Shell) -> None:
+    shell.edit("buyers", "Who buys.", "Who did not buy.")
+    assert shell("validate") == 0
+    assert "warning" in shell.out
+    assert shell("validate", "--strict") == 1
+    assert shell("plan") == 0
+    assert "1 warning" in shell.err
+
+
+def test_a_path_narrows_the_report(shell: Shell) -> None:
+    shell.write("other", BUYERS.replace("30", "541").replace("Buyers", "Others"))
+    assert shell("validate", str(shell.folder / "buyers.yaml")) == 0
+    assert shell("validate", str(shell.folder / "other.yaml")) == 1
+    assert shell("validate", str(shell.folder)) == 1
+    assert shell("validate", str(shell.folder / "absent.yaml")) == 1
+    assert "absent.yaml" in shell.err
+
+
+def test_a_file_needs_no_workspace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps(yaml.safe_load(BUYERS)))
+    assert run(["validate", "a.json"]) == 0
+    capsys.readouterr()
+
+
+def test_every_rule_is_listed(shell: Shell) -> None:
+    assert shell("validate", "--rules") == 0
+    assert "out-of-range" in shell.out
+    assert "duplicate-key" in shell.out
+
+
+@pytest.mark.parametrize("which", ["audience", "workspace", "plan"])
+def test_the_schemas_are_those_that_are_published(shell: Shell, which: str) -> None:
+    assert shell("schema", which) == 0
+    assert shell.out == (ROOT / "schemas" / f"{which}.schema.json").read_text()
+
+
+def test_explain_says_an_audience_in_words(shell: Shell) -> None:
+    assert shell("explain", "buyers") == 0
+    assert "purchase" in shell.out
+    assert "INCLUDE" not in shell.out
+    assert shell("explain", "nope") == 1
+
+
+# ---------------------------------------------------------------- plan and apply
+
+
+def test_the_first_plan_creates_and_the_last_one_is_empty(shell: Shell) -> None:
+    found = shell.json("plan")
+    assert shell.code == 0
+    assert found["summary"] == {"keep": 0, "create": 1, "patch": 0, "replace": 0, "archive": 0, "adopt": 0}
+    assert [each["displayName"] for each in found["unmanaged"]] == ["All Users", "Purchasers"]
+    assert shell("plan", "--detailed-exitcode") == 2
+    done = shell.json("apply", "--yes")
+    assert shell.code == 0
+    assert done["outcomes"][0] | {"name": "x"} == {
+        "verb": "create", "key": "buyers", "name": "x", "status": "done", "error": None,
+    }  # fmt: skip
+    assert shell("plan", "--detailed-exitcode") == 0
+    assert shell.json("apply", "--yes")["outcomes"] == []
+
+
+def test_plan_writes_nothing_and_takes_keys(shell: Shell) -> None:
+    shell.write("others", BUYERS.replace("Buyers", "Others"))
+    assert [action["key"] for action in shell.json("plan", "others")["actions"]] == ["others"]
+    assert shell("plan", "nope") == 1
+
+
+def test_a_patch_names_exactly_the_changed_fields(shell: Shell) -> None:
+    shell.apply()
+    shell.edit("buyers", "displayName: Buyers", "displayName: Payers")
+    (action,) = shell.json("plan")["actions"]
+    assert (action["verb"], action["updateMask"]) == ("patch", ["displayName"])
+    assert action["changes"] == [
+        {"path": "displayName", "before": "Buyers", "after": "Payers", "immutable": False}
+    ]
+    assert shell.apply() == 0
+
+
+def test_a_replacement_says_what_it_costs_and_needs_its_flag(shell: Shell) -> None:
+    shell.apply()
+    shell.edit("buyers", "30", "60")
+    assert shell("plan", "--detailed-exitcode") == 2
+    assert "new id" in shell.out
+    found = shell.json("apply", "--yes")
+    assert shell.code == 3
+    assert found["outcomes"][0]["status"] == "blocked"
+    assert found["outcomes"][0]["error"]["code"] == "needs-allow-replace"
+    assert shell.apply("--allow-replace") == 0
+    assert shell("plan", "--detailed-exitcode") == 0
+
+
+def test_a_deleted_file_is_archived_only_where_that_is_allowed(shell: Shell) -> None:
+    shell.write("others", BUYERS.replace("Buyers", "Others"))
+    shell.apply()
+    (shell.folder / "others.yaml").unlink()
+    assert shell.apply() == 3
+    assert shell.apply("--allow-archive") == 0
+    assert [action["key"] for action in shell.json("plan")["actions"]] == ["buyers"]
+
+
+def test_an_empty_workspace_archives_nothing_unless_it_is_meant(shell: Shell) -> None:
+    shell.apply()
+    (shell.folder / "buyers.yaml").unlink()
+    assert shell("plan") == 1
+    assert shell.apply("--allow-archive") == 1
+    assert shell("validate") == 0
+    assert shell.apply("--allow-archive", "--archive-everything", "acme-web") == 0
+
+
+def test_without_a_terminal_yes_is_needed(shell: Shell) -> None:
+    assert shell("apply") == 1
+    assert "--yes" in shell.err
+    found = shell.json("apply")
+    assert found["error"]["code"] == "usage"
+    assert found["outcomes"] == []
+
+
+def test_a_plan_file_is_carried_out_once(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    assert shell("plan", "--out", str(path)) == 0
+    assert json.loads(path.read_text())["digest"] in shell.out
+    assert shell("apply", str(path), "--yes") == 0
+    assert shell("apply", str(path), "--yes") == 4
+    assert "buyers" in shell.err
+
+
+def test_a_plan_file_is_stale_when_files_or_live_state_moved(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    shell.apply()
+    shell.edit("buyers", "Buyers", "Payers")
+    shell("plan", "--out", str(path))
+    shell.edit("buyers", "Payers", "Purchasers of today")
+    found = shell.json("apply", str(path), "--yes")
+    assert (shell.code, found["error"]["code"], found["outcomes"]) == (4, "stale-plan", [])
+    shell.edit("buyers", "Purchasers of today", "Buyers")
+    assert shell("apply", str(path), "--yes") == 4
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"formatVersion": "2.0"}', "\0"])
+def test_a_broken_plan_file_is_an_error(shell: Shell, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    assert shell("apply", str(path), "--yes") == 1
+    assert "Traceback" not in shell.err
+
+
+def test_an_edited_plan_file_is_refused(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    shell("plan", "--out", str(path))
+    path.write_text(path.read_text().replace('"create"', '"archive"', 1))
+    assert shell("apply", str(path), "--yes") == 1
+
+
+def test_expect_takes_the_reviewed_digest_alone(shell: Shell) -> None:
+    digest = shell.json("plan")["digest"]
+    assert shell("apply", "--yes", "--expect", "0" * 64) == 4
+    assert shell("apply", "--yes", "--expect", digest) == 0
+
+
+def test_only_leaves_the_other_keys_alone(shell: Shell, tmp_path: Path) -> None:
+    shell.write("others", BUYERS.replace("Buyers", "Others"))
+    assert shell.apply("--only", "others") == 0
+    path = tmp_path / "plan.json"
+    shell("plan", "--out", str(path))
+    shell.write("more", BUYERS.replace("Buyers", "More"))
+    shell("plan", "--out", str(path))
+    assert shell("apply", str(path), "--yes", "--only", "more") == 0
+    verbs = {action["key"]: action["verb"] for action in shell.json("plan")["actions"]}
+    assert verbs == {"buyers": "create", "more": "keep", "others": "keep"}
+
+
+def test_a_plan_of_a_broken_workspace_shows_the_problems(shell: Shell) -> None:
+    shell.edit("buyers", "30", "541")
+    found = shell.json("plan")
+    assert (shell.code, found["error"]["code"]) == (1, "invalid-files")
+    assert found["actions"] == []
+    assert "buyers.yaml:3:25" in shell.err
+
+
+def test_forget_strips_the_mark(shell: Shell) -> None:
+    shell.apply()
+    assert shell("forget", "buyers") == 0
+    assert shell("plan") == 3
+    assert "name-taken" in shell.out
+    assert shell("forget", "buyers") == 1
+
+
+def test_the_log_says_who_did_what_without_secrets(shell: Shell, tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    assert shell.apply("--log", str(log)) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["method"] for line in lines if "method" in line].count("POST") == 1
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert shell("plan", "--log", str(tmp_path / "no" / "such.log")) == 1
+
+
+def test_a_plan_that_cannot_be_written_leaves_nothing(shell: Shell, tmp_path: Path) -> None:
+    assert shell("plan", "--out", str(tmp_path / "no" / "plan.json")) == 1
+    assert "cannot be written" in shell.err
+
+
+def test_markdown_and_html_are_whole(shell: Shell) -> None:
+    assert shell("plan", "--format", "markdown") == 0
+    assert "buyers" in shell.out
+    assert shell("plan", "--format", "html") == 0
+    assert shell.out.lstrip().startswith("<!doctype html>")
+
+
+# ---------------------------------------------------------------- as processes
+
+
+def start(*arguments: str, **more: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "audiencesync", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more
+    )
+
+
+def test_the_emulator_keeps_its_data_over_a_kill(shell: Shell, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+
+    def serve() -> tuple[subprocess.Popen[str], str]:
+        process = start("-w", str(shell.folder), "emulator", "--port", "0", "--data", str(data))
+        assert process.stderr
+        line = process.stderr.readline()
+        return process, re.search(r"http://\S+", line)[0]  # type: ignore[index]
+
+    process, address = serve()
+    shell.write(
+        "audiencesync",
+        SETTINGS + f'  emulator: {{property: "1000", endpoint: "{address}", credentials: anonymous}}\n',
+    )
+    shell.edit("audiencesync", "targets:", "defaultTarget: emulator\ntargets:")
+    assert shell.apply() == 0
+    process.kill()
+    process.communicate()
+    process, again = serve()
+    shell.edit("audiencesync", address, again)
+    assert shell("plan", "--detailed-exitcode") == 0
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
+
+
+def test_a_closed_pipe_is_no_traceback(shell: Shell) -> None:
+    process = start("-w", str(shell.folder), "schema")
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    with process.stderr:
+        assert "Traceback" not in process.stderr.read()
+    process.wait(timeout=20)
+
+
+def test_the_shipped_workspace_is_planned_from_anywhere(tmp_path: Path) -> None:
+    shutil.copytree(
+        ROOT / "audiences", tmp_path / "audiences", ignore=shutil.ignore_patterns(".audiencesync")
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "audiencesync", "plan", "--detailed-exitcode"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "to create" in done.stdout
+    assert time.monotonic() - began < 60
