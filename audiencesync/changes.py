@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,10 @@ from audiencesync.wire import Json, clause_to_api, to_api
 _UNORDERED = ("filterClauses", "filterExpressions", "values")
 _SAME = "="
 """Stands on both sides for what is equal, so that deepdiff does not walk it."""
+_NOTHING = object()
+"""Stands where a member of a list has no partner on the other side."""
+_MAX_COMPARED = 10_000
+"""So many pairs of list members are compared to find what was edited; more are paired as they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +42,69 @@ class Change:
         )
 
 
-def _likeness(one: object, other: object) -> int:
-    """How many leading shapes two members share: enough to pair what was edited with what it was."""
-    score = 0
-    while isinstance(one, dict) and isinstance(other, dict):
-        names = sorted(one.keys() & other.keys())
-        score += sum(1 + (one[name] == other[name]) for name in names)
-        nested = next((name for name in names if isinstance(one[name], dict | list)), None)
-        if nested is None:
-            break
-        one, other = one[nested], other[nested]
-        while isinstance(one, list) and isinstance(other, list):
-            one, other = (one or [None])[0], (other or [None])[0]
-    return score
+def _meaning(data: object) -> bytes:
+    """Equal bytes for values that differ at most in the order of what has none."""
+
+    def plain(data: object, name: str = "") -> object:
+        if isinstance(data, dict):
+            return {key: plain(item, key) for key, item in data.items()}
+        if isinstance(data, list):
+            items = [plain(item) for item in data]
+            return sorted(items, key=canonical_bytes) if name in _UNORDERED else items
+        return data
+
+    return canonical_bytes(plain(data))
+
+
+def _values(data: object, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every scalar with the names that lead to it, without places in lists."""
+    if isinstance(data, dict):
+        for key, item in data.items():
+            yield from _values(item, (*names, key))
+    elif isinstance(data, list):
+        for item in data:
+            yield from _values(item, names)
+    else:
+        yield names, data
+
+
+def _likest(before: list[Any], after: list[Any]) -> list[tuple[int, int]]:
+    """Pairs of places, those first whose members share most values: what was edited with what it was."""
+    if len(before) * len(after) > _MAX_COMPARED or not any(isinstance(item, dict) for item in after):
+        return list(zip(range(len(before)), range(len(after)), strict=False))
+    olds, news = ([Counter(_values(item)) for item in items] for items in (before, after))
+    shared = {(i, j): sum((old & new).values()) for i, old in enumerate(olds) for j, new in enumerate(news)}
+    pairs: list[tuple[int, int]] = []
+    for i, j in sorted(shared, key=lambda pair: (-shared[pair], pair)):
+        if all(i != one and j != other for one, other in pairs):
+            pairs.append((i, j))
+    return pairs
 
 
 def _pair(before: list[Any], after: list[Any]) -> list[Any]:
-    """The members of `before` in the order of their partners in `after`; the rest at the end."""
-    left = list(before)
-    partners: list[Any] = [None] * len(after)
-    for index, item in enumerate(after):
-        if item in left:
-            partners[index] = left.pop(left.index(item))
-    for index, item in enumerate(after):
-        if partners[index] is None and left:
-            best = max(range(len(left)), key=lambda place: (_likeness(left[place], item), -place))
-            partners[index] = left.pop(best)
-    return [partner for partner in partners if partner is not None] + left
+    """For each member of `after` its partner in `before` or _NOTHING; those without a partner at the end."""
+    places: dict[bytes, list[int]] = {}
+    for place, item in reversed(list(enumerate(before))):
+        places.setdefault(_meaning(item), []).append(place)
+    partners: dict[int, int] = {}
+    for place, item in enumerate(after):
+        if same := places.get(_meaning(item)):
+            partners[place] = same.pop()
+    taken = set(partners.values())
+    left = [place for place in range(len(before)) if place not in taken]
+    new = [place for place in range(len(after)) if place not in partners]
+    for i, j in _likest([before[place] for place in left], [after[place] for place in new]):
+        partners[new[j]] = left[i]
+    rest = sorted(set(range(len(before))) - set(partners.values()))
+    ordered = [before[partners[place]] if place in partners else _NOTHING for place in range(len(after))]
+    return ordered + [before[place] for place in rest]
 
 
 def _align(
     before: object, after: object, unordered: Callable[[str], bool], name: str = ""
 ) -> tuple[Any, Any]:
     """Both sides with unordered lists in the same order and equal subtrees cut out."""
-    if before == after:
+    if before == after and type(before) is type(after):
         return _SAME, _SAME
     if isinstance(before, dict) and isinstance(after, dict):
         pairs = {key: _align(before[key], after[key], unordered, key) for key in after if key in before}
@@ -92,17 +126,17 @@ def _align(
 def _deep(before: Json, after: Json) -> list[tuple[Route, Any, Any]]:
     """What deepdiff finds on the aligned pair, as routes with both values."""
     from deepdiff import DeepDiff
-    from deepdiff.helper import NotPresent
+    from deepdiff.helper import notpresent
 
     one, other = _align(before, after, _UNORDERED.__contains__)
-    found = DeepDiff(one, other, view="tree", zip_ordered_iterables=True, ignore_type_in_groups=None)
-    absent = (NotPresent, type(NotPresent))
+    # Without the threshold deepdiff would report objects with few common names whole, cut-out parts included.
+    found = DeepDiff(one, other, view="tree", zip_ordered_iterables=True, threshold_to_diff_deeper=0)
+
+    def shown(value: object) -> object:
+        return None if value is notpresent or value is _NOTHING else value
+
     rows = [
-        (
-            tuple(item.path(output_format="list")),
-            None if isinstance(item.t1, absent) or item.t1 is NotPresent else item.t1,
-            None if isinstance(item.t2, absent) or item.t2 is NotPresent else item.t2,
-        )
+        (tuple(item.path(output_format="list")), shown(item.t1), shown(item.t2))
         for group in found.values()
         for item in group
     ]
@@ -137,6 +171,8 @@ def changes(before: Audience, after: Audience) -> tuple[Change, ...]:
     found: list[Change] = []
     for name in differing:
         values = written_before.get(name), written_after.get(name)
+        if values[0] == values[1]:  # the same word, which only one side's clauses give a meaning
+            values = one.get(name), other.get(name)
         immutable = name not in MUTABLE
         if all(isinstance(value, dict | list) for value in values):
             rows = _deep({name: values[0]}, {name: values[1]})
