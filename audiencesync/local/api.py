@@ -24,6 +24,7 @@ from audiencesync.local.context import (
     Members,
     Quota,
     Switches,
+    Written,
 )
 from audiencesync.local.messages import snake
 from audiencesync.local.partial import select
@@ -191,15 +192,23 @@ def _render(result: Json, query: Mapping[str, str]) -> Answer:
     if kind != "json" or option not in ("", "enum-encoding=int"):
         raise invalid_field("alt", f'The embedded property answers JSON alone, not "{alt}".')
     selector = query.get("fields", query.get("$fields", ""))
+    pretty = query.get("prettyPrint", query.get("$prettyPrint")) in ("true", "1")
+    written = {name: value for name, value in result.items() if isinstance(value, Written)}
+    if selector or pretty:
+        result |= {name: value.read() for name, value in written.items()}
+        written = {}
     if selector:
         result = select(result, selector)
     if option:
         result = _with_numbers(result)
-    answer = Answer.of(200, result)
-    if query.get("prettyPrint", query.get("$prettyPrint")) in ("true", "1"):
+    if pretty:
         body = json.dumps(result, ensure_ascii=False, indent=2).encode() + b"\n"
-        return replace(answer, body=body)
-    return answer
+        return replace(Answer.of(200, {}), body=body)
+    if not written:
+        return Answer.of(200, result)
+    plain = Answer.of(200, {name: value for name, value in result.items() if name not in written})
+    parts = (f'"{name}":[{",".join(value)}]' for name, value in written.items())
+    return replace(plain, body=b",".join((plain.body[:-1], *(part.encode() for part in parts))) + b"}")
 
 
 def _with_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -1,20 +1,21 @@
 """properties.audienceExports, as the Data API v1beta answers them.
 
-An export is a snapshot: its rows are taken when it is created, and shown once it is ACTIVE. Source: the
-discovery document, and the create page's sample answer.
+An export is a snapshot: its rows are taken when it is created, and shown once it is ACTIVE. Where the members
+cannot be evaluated, the export is FAILED and says why. Source: the discovery document, and the create page's
+sample answer.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from audiencesync.errors import Violation
+from audiencesync.errors import AudiencesyncError, Violation
 from audiencesync.fields import Field, Kind
 from audiencesync.local import tokens
 from audiencesync.local.audiences import find, served
 from audiencesync.local.checks import required
-from audiencesync.local.context import HOUR, Call, Context, Json
+from audiencesync.local.context import HOUR, Call, Context, Json, Written
 from audiencesync.local.messages import Table, format_time, page_size, read
 from audiencesync.local.refusals import invalid, invalid_field, not_found, precondition
 from audiencesync.local.store import StoredExport
@@ -70,11 +71,12 @@ def create_export(context: Context, call: Call, number: str) -> Json:
         )
     with context.store.read() as store:
         audience = find(store, number, ident)
-    rows = _rows(context, number, audience.body, [named["dimensionName"] for named in request["dimensions"]])
+    names = [named["dimensionName"] for named in request["dimensions"]]
+    rows, why = _rows(context, number, audience.body, names)
     now = context.now()
     body = {**request, "audienceDisplayName": audience.body.get("displayName", "")}
-    if context.switches.export_error:
-        body["errorMessage"], rows = context.switches.export_error, iter(())
+    if why:
+        body["errorMessage"] = why
     ready = now + int(context.export_delay * _MICROS)
     with context.store.write() as store:
         store.drop_exports(_expired(context))
@@ -133,12 +135,17 @@ def query_export(context: Context, call: Call, number: str, ident: str) -> Json:
     with context.store.read() as store:
         # A row that was never there has no number: far beyond the end SQLite's integers would end too.
         rows = store.export_rows(stored.id, min(offset, stored.row_count), limit)
-        listed = [{"dimensionValues": [{"value": value} for value in row]} for row in rows]
-    if listed:
-        answer["audienceRows"] = listed
+        written = Written(rows)
+    if written:
+        answer["audienceRows"] = written
     if stored.row_count:
         answer["rowCount"] = stored.row_count
     return answer
+
+
+def _row(values: Iterable[str]) -> Json:
+    # A default is left out here too: an empty text is an empty message.
+    return {"dimensionValues": [{"value": value} if value else {} for value in values]}
 
 
 def _check(request: Json) -> None:
@@ -159,18 +166,24 @@ def _check(request: Json) -> None:
         raise invalid(found)
 
 
-def _rows(context: Context, number: str, body: Json, names: list[str]) -> Iterator[tuple[str, ...]]:
-    """The members' rows, cut down to the dimensions asked for.
+def _rows(context: Context, number: str, body: Json, names: list[str]) -> tuple[Iterator[Json], str]:
+    """The members' rows, cut down to the dimensions asked for, and why there are none where that failed.
 
     Nobody is a member where nothing evaluates members, or GA4 does not show what the audience is (its
     default audiences). The evaluation begins here, before the store is locked for writing.
     """
+    nobody: Iterator[Json] = iter(())
+    if context.switches.export_error:
+        return nobody, context.switches.export_error
     if context.members is None or "filterClauses" not in body:
-        return iter(())
+        return nobody, ""
     columns = [DIMENSIONS.index(name) for name in names]
-    rows = iter(context.members(from_api(body), number))
-    first = list(itertools.islice(rows, 1))
-    return (tuple(row[column] for column in columns) for row in itertools.chain(first, rows))
+    try:
+        rows = iter(context.members(from_api(body), number))
+        first = list(itertools.islice(rows, 1))
+    except AudiencesyncError as error:
+        return nobody, str(error)
+    return (_row(row[column] for column in columns) for row in itertools.chain(first, rows)), ""
 
 
 def _expired(context: Context) -> int:

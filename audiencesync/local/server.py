@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from audiencesync.errors import StoreError, UsageError
+from audiencesync.errors import AudiencesyncError, UsageError
 from audiencesync.local.api import Api
 from audiencesync.local.context import Answer
 from audiencesync.local.refusals import RefusedError
@@ -64,7 +64,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         try:
             return self.server.api.answer(self.command, path, query, body, dict(self.headers))
-        except StoreError as error:
+        except AudiencesyncError as error:
             self.server.log(str(error))
             return RefusedError("INTERNAL", str(error)).answer()
 

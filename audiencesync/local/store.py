@@ -369,15 +369,15 @@ class Transaction:
             for row in rows
         ]
 
-    def add_export(self, property: str, export: StoredExport, rows: Iterable[Sequence[str]]) -> StoredExport:
-        """Adds an export with its rows; gives it back with its id and the number of rows."""
+    def add_export(self, property: str, export: StoredExport, rows: Iterable[object]) -> StoredExport:
+        """Adds an export with its rows, any JSON; gives it back with its id and the number of rows."""
         values = (property, export.created, export.ready, _dump(export.body))
         cursor = self._execute(
             "INSERT INTO export (property, created, ready, row_count, body) VALUES (?, ?, ?, 0, ?)", values
         )
         number, start, source = cursor.lastrowid or 0, 0, iter(rows)
         while chunk := list(islice(source, CHUNK)):
-            self._execute("INSERT INTO export_rows VALUES (?, ?, ?)", (number, start, _dump(chunk)))
+            self._execute("INSERT INTO export_rows VALUES (?, ?, ?)", (number, start, _dump(chunk)[1:-1]))
             start += len(chunk)
         self._execute("UPDATE export SET row_count = ? WHERE id = ?", (start, number))
         return replace(export, id=number, row_count=start)
@@ -400,15 +400,18 @@ class Transaction:
         ).fetchone()
         return None if row is None else _export(row)
 
-    def export_rows(self, export: int, offset: int, limit: int) -> Iterator[list[str]]:
-        """Rows of an export from number `offset` on."""
+    def export_rows(self, export: int, offset: int, limit: int) -> Iterator[str]:
+        """Rows of an export from number `offset` on, as pieces of JSON text with one or more rows each."""
         end = offset + limit
         chunks = self._execute(
             "SELECT start, rows FROM export_rows WHERE export = ? AND start > ? AND start < ? ORDER BY start",
             (export, offset - CHUNK, end),
         )
         for start, rows in chunks:
-            yield from json.loads(rows)[max(0, offset - start) : end - start]
+            if offset <= start and start + CHUNK <= end:
+                yield rows
+            elif cut := json.loads(f"[{rows}]")[max(0, offset - start) : end - start]:
+                yield _dump(cut)[1:-1]
 
     def drop_exports(self, before: int) -> None:
         """Forgets the exports created up to a time, and their rows."""

@@ -1,9 +1,11 @@
 """Audience exports of the embedded property."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from audiencesync.errors import PreviewError
 from audiencesync.local.context import Switches
 from tests.local.conftest import AUDIENCES, EXPORTS, Json, MakeProperty, Property
 
@@ -110,6 +112,29 @@ def test_nobody_is_a_member_where_nothing_evaluates_members(make: MakeProperty, 
         found = ga.call("POST", f"/v1beta/{name}:query", {})
         assert set(found) == {"audienceExport"}
         assert found["audienceExport"]["state"] == "ACTIVE"
+
+
+def test_an_empty_value_is_left_out_and_part_of_an_answer_can_be_asked_for(make: MakeProperty) -> None:
+    ga = make(members=lambda _audience, _number: [("ü", "", "true", "false")], export_delay=0)
+    name = export(ga, ga.create()["name"], "userId", "deviceId")["response"]["name"]
+    path = f"/v1beta/{name}:query"
+    rows = [{"dimensionValues": [{}, {"value": "ü"}]}]
+    assert ga.call("POST", path, {})["audienceRows"] == rows
+    assert ga.call("POST", path, {}, "prettyPrint=true") == ga.call("POST", path, {})
+    assert ga.call("POST", path, {}, "fields=audienceRows,rowCount") == {"audienceRows": rows, "rowCount": 1}
+    assert ga.call("POST", path, {}, "$alt=json;enum-encoding=int")["audienceExport"]["state"] == 2
+
+
+def test_an_audience_that_cannot_be_evaluated_makes_a_failed_export(make: MakeProperty) -> None:
+    def members(_audience: object, _number: str) -> Iterator[tuple[str, ...]]:
+        raise PreviewError("the field predictedRevenue is in no event export")
+        yield ()
+
+    ga = make(members=members, export_delay=0)
+    name = export(ga, ga.create()["name"])["response"]["name"]
+    failed = ga.call("GET", f"/v1beta/{name}")
+    assert failed["state"] == "FAILED"
+    assert failed["errorMessage"] == "the field predictedRevenue is in no event export"
 
 
 def test_an_export_expires_after_72_hours(exporting: Property) -> None:
