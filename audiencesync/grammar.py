@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from audiencesync.fields import FIELDS, MAX_WINDOW_DAYS, NESTING, MatchType, Operation, Scope
+from audiencesync.fields import ENUMS, FIELDS, MAX_WINDOW_DAYS, NESTING, MatchType, Operation, Scope
 from audiencesync.wire import MAX_DURATION_SECONDS
 
 SCOPES: dict[str, Scope] = {
@@ -223,9 +223,16 @@ def _expression_properties() -> dict[str, Any]:
     }
 
 
+_NULL: dict[str, Any] = {"type": "null"}
+_SCOPE_DOCS = dict(zip(Scope, ENUMS["AudienceFilterScope"].docs, strict=True))
+
+
 def _scope(default: Scope) -> dict[str, Any]:
     return {
-        "enum": [*SCOPES, None],
+        "anyOf": [
+            *({"const": word, "description": _SCOPE_DOCS[scope]} for word, scope in SCOPES.items()),
+            _NULL,
+        ],
         "default": SCOPE_WORDS[default],
         "description": _doc("AudienceSimpleFilter", "scope"),
     }
