@@ -65,23 +65,24 @@ def sniff(path: Path, asked: str = "") -> Writing:
     codec, skip = _codec(path, sample, asked)
     text = _decode_start(sample[skip:], codec)
     _refuse_answers(text)
-    if _strange(text) > 0.01:  # noqa: PLR2004 - one in a hundred is a value's blemish, more is no text
-        raise ExportError(f"the file does not look like text in {_NAMES.get(codec, codec)}, nor in any other")
     line_end = "\r" if "\r" in text and "\n" not in text else "\n"
     return Writing(_NAMES.get(codec, codec.upper()), codec, skip, _delimiter(text, line_end), line_end)
 
 
 def _codec(path: Path, sample: bytes, asked: str) -> tuple[str, int]:
+    """The file's character set, and the length of its byte order mark."""
     for mark, codec in _MARKS:
         if sample.startswith(mark):
             return codec, len(mark)
     if wide := _wide(sample):
         return wide, 0
-    for codec in ("utf-8", _known(asked), "gb18030"):
-        if codec and _decodes(path, codec):
+    # A table in UTF-16 has zero bytes, in its line ends at least: without them it is none.
+    known = _known(asked)
+    for codec in ("utf-8", "" if known.startswith(("utf-16", "utf-32")) else known, "gb18030"):
+        if codec and _plausible(sample, codec) and _decodes(path, codec):
             return codec, 0
     tried = ", ".join(dict.fromkeys(name for name in ("UTF-8", asked, "GB18030") if name))
-    raise ExportError(f"the file's character set is unknown: it is not valid in any of {tried}")
+    raise ExportError(f"the file is no text: it cannot be read as any of {tried}")
 
 
 def _known(name: str) -> str:
@@ -105,7 +106,7 @@ def _wide(sample: bytes) -> str:
     # A Chinese character may hold a zero byte too, so it is the structure that decides.
     found = {codec: _structure(sample, codec) for codec in ("utf-16-le", "utf-16-be")}
     best = max(found, key=lambda codec: found[codec])
-    return best if found[best] > 0 else ""
+    return best if found[best] > 0 and _plausible(sample, best) else ""
 
 
 def _structure(sample: bytes, codec: str) -> int:
@@ -146,8 +147,10 @@ def _is_strange(character: str) -> bool:
     )
 
 
-def _strange(text: str) -> float:
-    return sum(map(_is_strange, text)) / max(len(text), 1)
+def _plausible(sample: bytes, codec: str) -> bool:
+    """Whether a sample decodes to text: one strange character in a hundred is a blemish of some value."""
+    text = _decode_start(sample, codec)
+    return sum(map(_is_strange, text)) * 100 <= len(text)
 
 
 def _refuse_answers(text: str) -> None:

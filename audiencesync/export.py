@@ -128,7 +128,7 @@ def run(
     for number, export in enumerate(exports):
         path = _path(world, export)
         errand = _Errand(export, world, path, deadline, restart=restart)
-        errand.twin = places.setdefault(path, export.name)
+        errand.twin = places.setdefault(path.resolve(), export.name)
         queue.append((0.0, number, errand.steps()))
     try:
         while queue:

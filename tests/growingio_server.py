@@ -343,7 +343,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._download(unquote(urlsplit(self.path).query.removeprefix("file=")))
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        length = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise _Cut
         self._keep(body)
         platform = self.platform
         if self.path == "/accounts/oauth/access_token":
