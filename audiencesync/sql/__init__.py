@@ -1,0 +1,1 @@
+"""Audiences as SQL over the event export: fields, statements, previews."""

@@ -1,0 +1,246 @@
+"""Audiences -> one SQL statement that counts the users of the export who would be members. Pure.
+
+Rules: a clause is a condition on a user (scopes.py, sequence.py); all INCLUDE clauses have to hold and the
+latest completing event has to lie within the membership; EXCLUDE clauses take users out by their mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from audiencesync.canonical import canonical
+from audiencesync.errors import PreviewError
+from audiencesync.fields import ClauseType, ExclusionMode
+from audiencesync.model import SimpleFilter
+from audiencesync.sql.dialect import DIALECTS, FULL, Dialect, Schema
+from audiencesync.sql.facts import Facts, Span
+from audiencesync.sql.readings import DEFAULT, Readings
+from audiencesync.sql.scopes import Held, simple
+from audiencesync.sql.sequence import sequence
+from audiencesync.sql.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from audiencesync.model import Audience, Clause
+
+FIRST_DAY = date(2014, 1, 1)
+"""No event export is older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Where the events are, as the statement says it, and up to which day they count.
+
+    `source` is what stands after FROM, with a WHERE of its own where it needs one.
+    """
+
+    dialect: str
+    source: str
+    as_of: date
+    schema: Schema = FULL
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One audience to count, under a name that the caller chooses, by one choice of readings."""
+
+    name: str
+    audience: Audience
+    readings: Readings = DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement; `refused` says why an audience is not in it, `caveats` what is only nearly so."""
+
+    sql: str
+    refused: Mapping[str, str]
+    caveats: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two audiences to compare: the names of entries, "" for none."""
+
+    key: str
+    before: str
+    after: str
+
+
+def parquet(path: str) -> str:
+    """DuckDB's source for Parquet files by path or glob; files are united by column name."""
+    return f"read_parquet({DIALECTS['duckdb'].text(path)}, union_by_name = true)"
+
+
+def wildcard(dataset: str, as_of: date, first: date = FIRST_DAY) -> str:
+    """BigQuery's source for the daily tables of a dataset, intraday tables left out."""
+    text = DIALECTS["bigquery"].text
+    table = DIALECTS["bigquery"].identifier(f"{dataset}.events_*")
+    days = f"{text(first.strftime('%Y%m%d'))} AND {text(as_of.strftime('%Y%m%d'))}"
+    return f"(SELECT * FROM {table} WHERE _TABLE_SUFFIX BETWEEN {days})"
+
+
+@dataclass(slots=True)
+class _Compiled:
+    facts: Facts
+    members: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    caveats: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _facts(export: Export, dialect: Dialect) -> Facts:
+    return Facts(Values(dialect, export.schema, export.time_zone), Span(export.as_of))
+
+
+def _compile(entries: Iterable[Entry], export: Export) -> _Compiled:
+    """Every audience as a condition on a row of facts; one that is refused leaves nothing behind."""
+    dialect = DIALECTS[export.dialect]
+    done = _Compiled(_facts(export, dialect))
+    for entry in entries:
+        alone = _facts(export, dialect)
+        try:
+            _member(alone, entry, done.caveats)
+        except PreviewError as error:
+            done.refused[entry.name] = str(error)
+            continue
+        done.members[entry.name] = _member(done.facts, entry, done.caveats)
+        done.caveats[entry.name] = (*done.caveats.get(entry.name, ()), *alone.values.caveats)
+    return done
+
+
+def _clause(facts: Facts, clause: Clause, readings: Readings) -> Held:
+    if isinstance(clause.filter, SimpleFilter):
+        return simple(facts, clause.filter, readings)
+    return sequence(facts, clause.filter, readings)
+
+
+def _member(facts: Facts, entry: Entry, caveats: dict[str, tuple[str, ...]]) -> str:
+    """The condition that a user is a member."""
+    audience = canonical(entry.audience)
+    held = [(clause.type, _clause(facts, clause, entry.readings)) for clause in audience.clauses]
+    includes = [each for kind, each in held if kind is ClauseType.INCLUDE]
+    excludes = [each for kind, each in held if kind is ClauseType.EXCLUDE]
+    notes: dict[str, None] = {}
+    if not includes:
+        notes["no INCLUDE clause: nobody is let in"] = None
+        caveats[entry.name] = tuple(notes)
+        return "FALSE"
+    day = facts.span.before(audience.membership_duration_days)
+    fresh = [each.fresh(day) for each in includes]
+    renewed = " AND ".join(fresh) if entry.readings.renew_all else " OR ".join(dict.fromkeys(fresh))
+    conditions = [f"({each.holds})" for each in includes] + [f"({renewed})"]
+    for each in excludes:
+        out = _excluded(each, includes, audience.exclusion_mode, notes)
+        conditions.append(f"({out}) IS NOT TRUE")
+    caveats[entry.name] = tuple(notes)
+    return " AND ".join(dict.fromkeys(conditions))
+
+
+def _excluded(
+    clause: Held, includes: Sequence[Held], mode: ExclusionMode | None, notes: dict[str, None]
+) -> str:
+    """The condition that an EXCLUDE clause keeps the user out."""
+    if mode is None:
+        raise PreviewError("an EXCLUDE clause without exclusionDurationMode: what it does is undocumented")
+    if mode is ExclusionMode.PERMANENTLY:
+        if clause.dynamic:
+            notes["EXCLUDE_PERMANENTLY with a condition that can cease to hold is read as: it holds now"] = (
+                None
+            )
+        return clause.holds
+    if clause.dynamic:
+        return clause.holds
+    if clause.counted:
+        notes["EXCLUDE_TEMPORARILY with eventCount at any point in time is read as: it holds now"] = None
+        return clause.holds
+    times = [f"COALESCE({each.latest()}, -1)" for each in includes]
+    latest = times[0] if len(times) == 1 else f"GREATEST({', '.join(times)})"
+    return f"({clause.holds}) AND {clause.latest()} >= {latest}"
+
+
+def _statement(done: _Compiled, export: Export, last: Sequence[tuple[str, str]], final: str) -> str:
+    """The named queries, one row a user with a0.., and what is asked of them."""
+    dialect = done.facts.dialect
+    queries = done.facts.queries(export.source)
+    flags = ",\n    ".join(
+        f"CASE WHEN {condition} THEN 1 ELSE 0 END AS a{index}"
+        for index, condition in enumerate(done.members.values())
+    )
+    queries.append(("flags", f"  SELECT\n    usr.u,\n    {flags}\n  FROM {done.facts.joined()}"))
+    queries += last
+    texts = [final, *(query for _, query in queries)]
+    written = [
+        f"{name} AS {dialect.materialized if _uses(name, texts) > 1 else ''}(\n{query}\n)"
+        for name, query in queries
+    ]
+    return "WITH " + ",\n".join(written) + f"\n{final}"
+
+
+def _uses(name: str, texts: Iterable[str]) -> int:
+    return sum(text.count(f"FROM {name}\n") + text.endswith(f"FROM {name}") for text in texts)
+
+
+def compile_statement(entries: Sequence[Entry], export: Export) -> Statement:
+    """The statement that gives one row an audience: key, users.
+
+    An audience that cannot be previewed is left out and stands in `refused`; where none is left the
+    statement's text is empty.
+    """
+    done = _compile(entries, export)
+    if not done.members:
+        return Statement("", done.refused, done.caveats)
+    dialect = done.facts.dialect
+    sums = ", ".join(f"SUM(a{index}) AS n{index}" for index in range(len(done.members)))
+    rows = [(dialect.text(name), f"COALESCE(n{index}, 0)") for index, name in enumerate(done.members)]
+    totals = [("totals", f"  SELECT {sums}\n  FROM flags")]
+    sql = _statement(done, export, totals, dialect.rows(("key", "users"), rows, "totals"))
+    return Statement(sql + "\n", done.refused, done.caveats)
+
+
+def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: Export) -> Statement:
+    """The statement that gives one row a pair: key, before, after, gained, lost.
+
+    An audience that is refused, or none, counts as NULL; gained and lost are NULL unless both are counted.
+    """
+    done = _compile(entries, export)
+    if not done.members:
+        return Statement("", done.refused, done.caveats)
+    dialect = done.facts.dialect
+    columns = {name: f"a{index}" for index, name in enumerate(done.members)}
+    null = f"CAST(NULL AS {dialect.int_type})"
+    sums: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    for index, pair in enumerate(pairs):
+        before, after = columns.get(pair.before), columns.get(pair.after)
+        wanted = {"b": before, "a": after}
+        if before and after:
+            wanted |= {"g": f"{after} * (1 - {before})", "l": f"{before} * (1 - {after})"}
+        values = {}
+        for what, sql in wanted.items():
+            if sql:
+                sums.append(f"SUM({sql}) AS {what}{index}")
+                values[what] = f"COALESCE({what}{index}, 0)"
+        rows.append((dialect.text(pair.key), *(values.get(what, null) for what in "bagl")))
+    if not sums:
+        return Statement("", done.refused, done.caveats)
+    totals = [("totals", f"  SELECT {', '.join(sums)}\n  FROM flags")]
+    names = ("key", "users_before", "users_after", "gained", "lost")
+    sql = _statement(done, export, totals, dialect.rows(names, rows, "totals"))
+    return Statement(sql + "\n", done.refused, done.caveats)
+
+
+def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
+    """The statement that gives one row a user: u, then 1 or 0 under a0, a1, ... for each audience.
+
+    Refused audiences have no column; the others keep their order. Users without any event of interest are
+    left out.
+    """
+    done = _compile(entries, export)
+    if not done.members:
+        return Statement("", done.refused, done.caveats)
+    sql = _statement(done, export, [], "SELECT * FROM flags")
+    return Statement(sql + "\n", done.refused, done.caveats)

@@ -1,0 +1,458 @@
+"""How DuckDB and BigQuery write what the compiler needs; every value is quoted here and nowhere else.
+
+Each dialect has its own idiom: an event parameter is a lambda over the list in DuckDB and a correlated
+subquery in BigQuery, and the other way round is slow or impossible.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from audiencesync.errors import PreviewError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from audiencesync.model import Number
+
+VALUE_TYPES = ("string_value", "int_value", "double_value", "float_value")
+LOWEST = -(2**63)
+"""Stands for NULL in the order of a user's events: first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of one export: dotted path -> kind.
+
+    Kinds: text, int, float, bool, date, record, records (a repeated record), other. The fields of a repeated
+    record stand below its path like those of a record.
+    """
+
+    columns: Mapping[str, str]
+
+    def has(self, path: str) -> bool:
+        """Whether the export has this column."""
+        return path in self.columns
+
+    def kind(self, path: str) -> str:
+        """The kind of a column; "" where it is missing."""
+        return self.columns.get(path, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A piece of SQL and its value's kind; `late` where it reads names that were extracted already."""
+
+    sql: str
+    kind: str = "text"
+    late: bool = False
+
+
+def _check_text(value: str) -> str:
+    """The text, unless no SQL literal can hold it."""
+    if "\0" in value:
+        raise PreviewError("a text with a NUL character cannot be compared in SQL")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PreviewError("a text with a lone surrogate cannot be compared in SQL") from None
+    return value
+
+
+class Dialect:
+    """What both dialects write alike."""
+
+    name: ClassVar[str]
+    text_type: ClassVar[str]
+    float_type: ClassVar[str]
+    int_type: ClassVar[str]
+    safe_cast: ClassVar[str]
+    materialized: ClassVar[str] = ""
+
+    # values
+    def text(self, value: str) -> str:
+        """A text literal."""
+        raise NotImplementedError
+
+    def identifier(self, name: str) -> str:
+        """A quoted name."""
+        raise NotImplementedError
+
+    def number(self, value: Number) -> str:
+        """A number literal; whole ones stay whole."""
+        if isinstance(value, int):
+            return str(value)
+        if not math.isfinite(value):
+            raise PreviewError("a number that is not finite cannot be compared in SQL")
+        return f"CAST({self.text(repr(value))} AS {self.float_type})"
+
+    def column(self, path: str) -> str:
+        """A column by its dotted path."""
+        return ".".join(self.identifier(part) for part in path.split("."))
+
+    def cast(self, sql: str, kind: str) -> str:
+        """A value as another kind: text, int or float."""
+        return f"CAST({sql} AS {self._type(kind)})"
+
+    def try_cast(self, sql: str, kind: str) -> str:
+        """The same, NULL where the value does not allow it."""
+        return f"{self.safe_cast}({sql} AS {self._type(kind)})"
+
+    def _type(self, kind: str) -> str:
+        return {"text": self.text_type, "int": self.int_type, "float": self.float_type}[kind]
+
+    def as_text(self, value: Typed) -> str:
+        """A value as the text that a condition on texts sees."""
+        if value.kind == "text":
+            return value.sql
+        if value.kind == "date":
+            return self.date_text(value.sql)
+        return self.float_text(value.sql) if value.kind == "float" else self.cast(value.sql, "text")
+
+    def as_number(self, value: Typed) -> str:
+        """A value as a number; NULL where it is none."""
+        if value.kind in {"int", "float"}:
+            return value.sql
+        return self.try_cast(self.as_text(value), "float")
+
+    def date_text(self, sql: str) -> str:
+        """A DATE as YYYYMMDD."""
+        raise NotImplementedError
+
+    def float_text(self, sql: str) -> str:
+        """A float as text, whole ones without a fraction."""
+        whole = self.cast(self.cast(sql, "int"), "text")
+        is_whole = f"ABS({sql}) < 1e15 AND {sql} = FLOOR({sql})"
+        return f"CASE WHEN {is_whole} THEN {whole} ELSE {self.cast(sql, 'text')} END"
+
+    def first_set(self, parts: Sequence[str]) -> str:
+        """The first part that is not NULL."""
+        return parts[0] if len(parts) == 1 else f"COALESCE({', '.join(parts)})"
+
+    def joined(self, parts: Sequence[str]) -> str:
+        """Texts one after the other; NULL where one is NULL."""
+        return f"({' || '.join(parts)})"
+
+    def any_of(self, parts: Sequence[str]) -> str:
+        """OR; nothing is false."""
+        return _chain(parts, "OR", "FALSE")
+
+    def all_of(self, parts: Sequence[str]) -> str:
+        """AND; nothing is true."""
+        return _chain(parts, "AND", "TRUE")
+
+    # conditions on texts
+    def lowered(self, sql: str) -> str:
+        """The text in lower case."""
+        return f"LOWER({sql})"
+
+    def contains(self, sql: str, part: str) -> str:
+        """Whether a text contains another."""
+        raise NotImplementedError
+
+    def full_match(self, sql: str, pattern: str, *, case_sensitive: bool) -> str:
+        """Whether an RE2 expression matches the whole text."""
+        raise NotImplementedError
+
+    def search(self, sql: str, pattern: str) -> str:
+        """Whether an RE2 expression matches somewhere in the text."""
+        raise NotImplementedError
+
+    def capture(self, sql: str, pattern: str) -> str:
+        """The first group of an RE2 expression; NULL where it does not match."""
+        raise NotImplementedError
+
+    # nested values
+    def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
+        """A value of the first record of a list with that key; `read` gives it from a record's alias."""
+        raise NotImplementedError
+
+    def some_record(self, records: str, condition: Callable[[str], str]) -> str:
+        """Whether one record of a list satisfies the condition; a missing list has none."""
+        raise NotImplementedError
+
+    def boxed(self, sql: str) -> str:
+        """A value in a record, so that a NULL inside is not a NULL."""
+        raise NotImplementedError
+
+    def unboxed(self, sql: str) -> str:
+        """The value of such a record."""
+        return f"{sql}.{self.identifier('v')}"
+
+    # time
+    def clock(self, sql: str, part: str, zone: str) -> Typed:
+        """A part of microseconds since 1970 in a time zone: hour, minute, date or dateHour."""
+        raise NotImplementedError
+
+    def date_part(self, day: str, part: str) -> str:
+        """A part of a day YYYYMMDD (an integer): dayOfWeek (Sunday 0), month or year."""
+        raise NotImplementedError
+
+    def day_number(self, day: str) -> str:
+        """Days since 1970 of a day YYYYMMDD (an integer)."""
+        raise NotImplementedError
+
+    # aggregates
+    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
+        """The value of the last event in the order at which it is not NULL; or of the first."""
+        raise NotImplementedError
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
+        """A query that gives these rows, each value an expression over the one row of `source`."""
+        raise NotImplementedError
+
+
+def _chain(parts: Sequence[str], word: str, empty: str) -> str:
+    unique = list(dict.fromkeys(parts))
+    if not unique:
+        return empty
+    return unique[0] if len(unique) == 1 else f"({f' {word} '.join(unique)})"
+
+
+class DuckDb(Dialect):
+    """DuckDB's SQL."""
+
+    name = "duckdb"
+    text_type = "VARCHAR"
+    float_type = "DOUBLE"
+    int_type = "BIGINT"
+    safe_cast = "TRY_CAST"
+    materialized = "MATERIALIZED "
+
+    def text(self, value: str) -> str:
+        """A text literal: only the quote has a meaning in it."""
+        return "'" + _check_text(value).replace("'", "''") + "'"
+
+    def identifier(self, name: str) -> str:
+        """A name in double quotes."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def date_text(self, sql: str) -> str:
+        """A DATE as YYYYMMDD."""
+        return f"strftime({sql}, '%Y%m%d')"
+
+    def contains(self, sql: str, part: str) -> str:
+        """Whether a text contains another."""
+        return f"contains({sql}, {part})"
+
+    def full_match(self, sql: str, pattern: str, *, case_sensitive: bool) -> str:
+        """DuckDB's expressions are RE2, and regexp_full_match wants the whole text."""
+        flags = "c" if case_sensitive else "i"
+        return f"regexp_full_match({sql}, {self.text(pattern)}, '{flags}')"
+
+    def search(self, sql: str, pattern: str) -> str:
+        """RE2 anywhere in the text."""
+        return f"regexp_matches({sql}, {self.text(pattern)})"
+
+    def capture(self, sql: str, pattern: str) -> str:
+        """regexp_extract gives an empty text where nothing matches, so the match is asked first."""
+        literal = self.text(pattern)
+        return f"CASE WHEN regexp_matches({sql}, {literal}) THEN regexp_extract({sql}, {literal}, 1) END"
+
+    def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
+        """A lambda over the list; the engine shares equal ones."""
+        name = "p.key" if key_kind == "text" else f"CAST(p.key AS {self.text_type})"
+        return read(f"list_filter({records}, lambda p: {name} = {self.text(key)})[1]")
+
+    def some_record(self, records: str, condition: Callable[[str], str]) -> str:
+        """The length of the filtered list."""
+        held = f"COALESCE({condition('i')}, FALSE)"
+        return f"COALESCE(len(list_filter({records}, lambda i: {held})) > 0, FALSE)"
+
+    def boxed(self, sql: str) -> str:
+        """A struct of one field."""
+        return f"{{'v': {sql}}}"
+
+    def clock(self, sql: str, part: str, zone: str) -> Typed:
+        """Strftime on the local time."""
+        time = f"make_timestamp({sql})"
+        if zone != "UTC":
+            time = f"({time} AT TIME ZONE 'UTC' AT TIME ZONE {self.text(zone)})"
+        match part:
+            case "hour" | "minute":
+                return Typed(f"EXTRACT({part.upper()} FROM {time})", "int")
+            case _:
+                return Typed(f"strftime({time}, '{'%Y%m%d' if part == 'date' else '%Y%m%d%H'}')")
+
+    def _date(self, day: str) -> str:
+        return f"make_date({day} // 10000, ({day} // 100) % 100, {day} % 100)"
+
+    def date_part(self, day: str, part: str) -> str:
+        """EXTRACT; DOW counts from Sunday as 0."""
+        word = {"dayOfWeek": "DOW", "month": "MONTH", "year": "YEAR"}[part]
+        return f"EXTRACT({word} FROM {self._date(day)})"
+
+    def day_number(self, day: str) -> str:
+        """Days between dates."""
+        return f"({self._date(day)} - DATE '1970-01-01')"
+
+    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
+        """arg_max passes over NULL values; a row compares field by field."""
+        key = order[0] if len(order) == 1 else f"ROW({', '.join(order)})"
+        return f"{'arg_min' if first else 'arg_max'}({value}, {key})"
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
+        """Unnests a list of structs."""
+        names = [self.identifier(column) for column in columns]
+        structs = [
+            "{" + ", ".join(f"{n}: {v}" for n, v in zip(names, row, strict=True)) + "}" for row in rows
+        ]
+        chosen = ", ".join(f'"r".{name} AS {name}' for name in names)
+        listed = ",\n  ".join(structs)
+        return f'SELECT {chosen}\nFROM (SELECT UNNEST([\n  {listed}\n]) AS "r" FROM {source})'
+
+
+_BIGQUERY_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class BigQuery(Dialect):
+    """BigQuery's GoogleSQL."""
+
+    name = "bigquery"
+    text_type = "STRING"
+    float_type = "FLOAT64"
+    int_type = "INT64"
+    safe_cast = "SAFE_CAST"
+
+    def text(self, value: str) -> str:
+        """A text literal: quotes, backslashes and line ends are escaped."""
+        return "'" + "".join(_BIGQUERY_ESCAPES.get(each, each) for each in _check_text(value)) + "'"
+
+    def identifier(self, name: str) -> str:
+        """A name in backticks."""
+        return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+    def date_text(self, sql: str) -> str:
+        """A DATE as YYYYMMDD."""
+        return f"FORMAT_DATE('%Y%m%d', {sql})"
+
+    def contains(self, sql: str, part: str) -> str:
+        """The position of a part, from 1."""
+        return f"STRPOS({sql}, {part}) > 0"
+
+    def full_match(self, sql: str, pattern: str, *, case_sensitive: bool) -> str:
+        """RE2 between the text's ends."""
+        return self.search(sql, f"^{'' if case_sensitive else '(?i)'}(?:{pattern})$")
+
+    def search(self, sql: str, pattern: str) -> str:
+        """RE2 anywhere in the text."""
+        return f"REGEXP_CONTAINS({sql}, {self.text(pattern)})"
+
+    def capture(self, sql: str, pattern: str) -> str:
+        """REGEXP_EXTRACT gives the only group, and NULL where nothing matches."""
+        return f"REGEXP_EXTRACT({sql}, {self.text(pattern)})"
+
+    def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
+        """A correlated subquery over the array."""
+        name = "p.key" if key_kind == "text" else f"CAST(p.key AS {self.text_type})"
+        return f"(SELECT {read('p')} FROM UNNEST({records}) AS p WHERE {name} = {self.text(key)} LIMIT 1)"
+
+    def some_record(self, records: str, condition: Callable[[str], str]) -> str:
+        """EXISTS is never NULL."""
+        return f"EXISTS(SELECT 1 FROM UNNEST({records}) AS i WHERE {condition('i')})"
+
+    def boxed(self, sql: str) -> str:
+        """A struct of one field."""
+        return f"STRUCT({sql} AS v)"
+
+    def clock(self, sql: str, part: str, zone: str) -> Typed:
+        """EXTRACT or FORMAT_TIMESTAMP in the zone."""
+        time, place = f"TIMESTAMP_MICROS({sql})", self.text(zone)
+        match part:
+            case "hour" | "minute":
+                return Typed(f"EXTRACT({part.upper()} FROM {time} AT TIME ZONE {place})", "int")
+            case _:
+                layout = "%Y%m%d" if part == "date" else "%Y%m%d%H"
+                return Typed(f"FORMAT_TIMESTAMP('{layout}', {time}, {place})")
+
+    def _date(self, day: str) -> str:
+        return f"DATE(DIV({day}, 10000), MOD(DIV({day}, 100), 100), MOD({day}, 100))"
+
+    def date_part(self, day: str, part: str) -> str:
+        """EXTRACT; DAYOFWEEK counts from Sunday as 1."""
+        word = {"dayOfWeek": "DAYOFWEEK", "month": "MONTH", "year": "YEAR"}[part]
+        sql = f"EXTRACT({word} FROM {self._date(day)})"
+        return f"({sql} - 1)" if part == "dayOfWeek" else sql
+
+    def day_number(self, day: str) -> str:
+        """UNIX_DATE counts from 1970."""
+        return f"UNIX_DATE({self._date(day)})"
+
+    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
+        """An ordered array of one value: MAX_BY takes a single key."""
+        keys = ", ".join(order if first else [f"{each} DESC" for each in order])
+        return f"ARRAY_AGG({value} IGNORE NULLS ORDER BY {keys} LIMIT 1)[SAFE_OFFSET(0)]"
+
+    def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
+        """Unnests an array of structs."""
+        structs = [
+            "STRUCT(" + ", ".join(f"{v} AS {n}" for n, v in zip(columns, row, strict=True)) + ")"
+            for row in rows
+        ]
+        chosen = ", ".join(f"r.{column}" for column in columns)
+        listed = ",\n  ".join(structs)
+        return f"SELECT {chosen}\nFROM {source}, UNNEST([\n  {listed}\n]) AS r"
+
+
+DUCKDB, BIGQUERY = DuckDb(), BigQuery()
+DIALECTS: dict[str, Dialect] = {each.name: each for each in (DUCKDB, BIGQUERY)}
+
+
+def _paths(text: str) -> dict[str, str]:
+    """Reads "path kind" pairs; `path: a b c` below a record gives text columns."""
+    columns: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        path, kind, *children = re.split(r"\s+", line)
+        columns[path] = kind
+        for child in children:
+            name, _, of = child.partition(":")
+            columns[f"{path}.{name}"] = of or "text"
+    return columns
+
+
+_VALUES = "value.string_value value.int_value:int value.float_value:float value.double_value:float"
+_CAMPAIGN = "campaign_name campaign_id source medium"
+FULL = Schema(
+    _paths(f"""
+    event_date text
+    event_timestamp int
+    event_name text
+    event_params records key value:record {_VALUES}
+    event_previous_timestamp int
+    event_value_in_usd float
+    event_bundle_sequence_id int
+    event_server_timestamp_offset int
+    user_id text
+    user_pseudo_id text
+    privacy_info record analytics_storage ads_storage uses_transient_token
+    user_properties records key value:record {_VALUES} value.set_timestamp_micros:int
+    user_first_touch_timestamp int
+    user_ltv record revenue:float currency
+    device record category mobile_brand_name mobile_model_name mobile_marketing_name mobile_os_hardware_model operating_system operating_system_version vendor_id advertising_id language is_limited_ad_tracking time_zone_offset_seconds:int browser browser_version web_info:record web_info.browser web_info.browser_version web_info.hostname
+    geo record city country continent region sub_continent metro
+    app_info record id version install_store firebase_app_id install_source
+    traffic_source record name medium source
+    stream_id text
+    platform text
+    event_dimensions record hostname
+    ecommerce record total_item_quantity:int purchase_revenue_in_usd:float purchase_revenue:float refund_value_in_usd:float refund_value:float shipping_value_in_usd:float shipping_value:float tax_value_in_usd:float tax_value:float unique_items:int transaction_id
+    items records item_id item_name item_brand item_variant item_category item_category2 item_category3 item_category4 item_category5 price_in_usd:float price:float quantity:int item_revenue_in_usd:float item_revenue:float item_refund_in_usd:float item_refund:float coupon affiliation location_id item_list_id item_list_name item_list_index promotion_id promotion_name creative_name creative_slot item_params:records item_params.key item_params.value:record item_params.value.string_value item_params.value.int_value:int item_params.value.float_value:float item_params.value.double_value:float
+    collected_traffic_source record manual_campaign_id manual_campaign_name manual_source manual_medium manual_term manual_content manual_source_platform manual_creative_format manual_marketing_tactic gclid dclid srsltid
+    is_active_user bool
+    batch_event_index int
+    batch_page_id int
+    batch_ordering_id int
+    session_traffic_source_last_click record manual_campaign:record google_ads_campaign:record cross_channel_campaign:record sa360_campaign:record cm360_campaign:record dv360_campaign:record
+    session_traffic_source_last_click.manual_campaign record campaign_id campaign_name source medium term content source_platform creative_format marketing_tactic
+    session_traffic_source_last_click.google_ads_campaign record customer_id account_name campaign_id campaign_name ad_group_id ad_group_name
+    session_traffic_source_last_click.cross_channel_campaign record {_CAMPAIGN} source_platform default_channel_group primary_channel_group
+    session_traffic_source_last_click.sa360_campaign record {_CAMPAIGN} ad_group_id ad_group_name creative_format engine_account_name engine_account_type manager_account_name
+    session_traffic_source_last_click.cm360_campaign record {_CAMPAIGN} account_id account_name advertiser_id advertiser_name creative_id creative_format creative_name creative_type creative_type_id creative_version placement_id placement_cost_structure placement_name rendering_id site_id site_name
+    session_traffic_source_last_click.dv360_campaign record {_CAMPAIGN} advertiser_id advertiser_name creative_id creative_format creative_name exchange_id exchange_name insertion_order_id insertion_order_name line_item_id line_item_name partner_id partner_name
+    publisher record ad_revenue_in_usd:float ad_format ad_source_name ad_unit_id
+    """)  # noqa: E501 - one record a line
+)
+"""The current daily export, in full (Google's page "BigQuery Export schema")."""

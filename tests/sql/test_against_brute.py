@@ -1,0 +1,73 @@
+"""The compiler against an evaluator that tries everything, on random audiences and populations."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from audiencesync.sql.compile import Entry, Export, compile_flags
+from audiencesync.sql.readings import Readings
+from audiencesync.wire import from_api
+from tests.sql import brute, cases
+
+AUDIENCES, POPULATIONS, USERS = 50, 8, 14
+"""Of one batch: every audience meets every population, and each meeting is one case."""
+SWITCHES = ("last_set", "never", "reuse", "renew_all")
+
+
+def compare(
+    connection: duckdb.DuckDBPyConnection, folder: Path, seed: int, readings: Readings | None = None
+) -> tuple[int, list[str]]:
+    """Compile and run one batch: the number of cases decided, and what differs."""
+    chance = cases.Chance(seed)
+    rows = [row for number in range(POPULATIONS) for row in chance.population(USERS, f"p{number}")]
+    bodies = [chance.audience() for _ in range(AUDIENCES)]
+    readings = readings or Readings()
+    cases.load(connection, rows, folder)
+    entries = [Entry(f"a{number}", from_api(body), readings) for number, body in enumerate(bodies)]
+    statement = compile_flags(entries, Export("duckdb", "events", cases.AS_OF, cases.schema()))
+    keys = [entry.name for entry in entries if entry.name not in statement.refused]
+    assert all("interleave" in reason for reason in statement.refused.values())
+    found = run(connection, statement.sql, keys)
+    rules, users = brute.Rules(**dataclasses.asdict(readings)), brute.users_of(rows, cases.AS_OF)
+    wrong = []
+    for key, body in zip((entry.name for entry in entries), bodies, strict=True):
+        expected = brute.members(body, users, rules) if key in found else set()
+        if key in found and found[key] != expected:
+            wrong.append(f"seed {seed}, {key}: differs in {sorted(found[key] ^ expected)}: {body}")
+    return len(keys) * POPULATIONS, wrong
+
+
+def run(connection: duckdb.DuckDBPyConnection, sql: str, keys: list[str]) -> dict[str, set[Any]]:
+    """The members of each audience."""
+    rows = connection.execute(sql).fetchall()
+    return {key: {row[0] for row in rows if row[1 + index]} for index, key in enumerate(keys)}
+
+
+@pytest.fixture
+def connection() -> duckdb.DuckDBPyConnection:
+    found = duckdb.connect()
+    found.execute("SET threads = 2")
+    return found
+
+
+def test_random_audiences_have_the_members_that_trying_everything_gives(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    decided = 0
+    for seed in range(14):
+        count, wrong = compare(connection, tmp_path, seed)
+        assert not wrong, wrong[0]
+        decided += count
+    assert decided >= 5000
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_each_reading_is_what_trying_everything_gives(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, switch: str
+) -> None:
+    for seed in (1000, 1001):
+        _, wrong = compare(connection, tmp_path, seed, Readings(**{switch: True}))
+        assert not wrong, wrong[0]
