@@ -24,7 +24,7 @@ from audiencesync.settings import Limits
 
 CREATE = Request("POST", "/v1/things", body={"a": 1}, write=True, resend=Resend.ONCE)
 READ = Request("GET", "/v1/things", {"page": "1"})
-QUICK = (2.0, 0.15)
+QUICK = (5.0, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ UNCLEAR = {
     "a sign-in page": Reply(body=b"<!DOCTYPE html><p>Sign in", headers={"Content-Type": "text/html"}),
     "chunks that are none": Reply(body=b"zz\r\n{}\r\n", headers={"Transfer-Encoding": "chunked"}, cut=8),
     "not gzip": Reply(body=b"{}", headers={"Content-Encoding": "gzip"}),
-    "too slow": Reply(delay=0.6),
+    "too slow": Reply(delay=2.0),
     "deep": Reply(body=b"[" * 100_000),
 }
 
