@@ -30,8 +30,12 @@ from audiencesync.local.store import Change, StoredAudience, Transaction
 from audiencesync.wire import from_api, to_api
 
 DEFAULT_AUDIENCES = (
-    {"displayName": "All Users", "description": "All users"},
-    {"displayName": "Purchasers", "description": "Users who have made a purchase"},
+    {"displayName": "All Users", "description": "All users", "membershipDurationDays": 540},
+    {
+        "displayName": "Purchasers",
+        "description": "Users who have made a purchase",
+        "membershipDurationDays": 540,
+    },
 )
 """What GA4 puts into a new property; they are listed without filterClauses (recorded, and documented)."""
 
@@ -62,7 +66,7 @@ def add_properties(context: Context) -> None:
             if store.property_created(number) is None:
                 store.add_property(number, context.now())
                 for default in DEFAULT_AUDIENCES if context.switches.default_audiences else ():
-                    body = {**default, "membershipDurationDays": 30, **_GIVEN, "eventTrigger": {}}
+                    body = {**default, **_GIVEN, "eventTrigger": {}}
                     store.add_audience(number, StoredAudience(_new_id(context, store), context.now(), body))
 
 

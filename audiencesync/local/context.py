@@ -115,6 +115,9 @@ class Switches:
     details: whether refusals carry `details` (Google's sometimes do not).
     named_operation: whether audienceExports.create names its Operation (Google's sample has no name).
     export_error: the errorMessage with which every audience export fails; "" lets them succeed.
+    audience_limit, trigger_limit: how many a property may have; Google Help says 100 and 20.
+    default_audiences: whether a new property begins with Google's own.
+    quota: calls a minute, counted by each Api for itself; None is no limit.
     """
 
     immutable_in_mask: Literal["refuse", "ignore"] = "refuse"

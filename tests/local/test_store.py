@@ -181,7 +181,7 @@ def test_export_rows_are_cut_out_of_their_chunks(tmp_path: Path, offset: int, li
     store = store_in(tmp_path)
     rows = [(str(number),) for number in range(2 * CHUNK + CHUNK // 2)]
     with store.write() as tx:
-        export = tx.add_export("1000", StoredExport(0, 1, 1, 0, {}), rows)
+        export = tx.add_export("1000", StoredExport(0, 1, 1, 0, {}), map(json.dumps, rows))
     assert export.row_count == len(rows)
     with store.read() as tx:
         text = ",".join(tx.export_rows(export.id, offset, limit))
@@ -192,8 +192,8 @@ def test_export_rows_are_cut_out_of_their_chunks(tmp_path: Path, offset: int, li
 def test_rows_that_fail_to_come_leave_no_export(tmp_path: Path) -> None:
     store = store_in(tmp_path)
 
-    def rows() -> Iterator[tuple[str]]:
-        yield from [("1",)] * (CHUNK + 1)
+    def rows() -> Iterator[str]:
+        yield from ["1"] * (CHUNK + 1)
         raise LookupError
 
     with pytest.raises(LookupError), store.write() as tx:
@@ -206,9 +206,9 @@ def test_rows_that_fail_to_come_leave_no_export(tmp_path: Path) -> None:
 def test_dropped_exports_take_their_rows_along_and_keep_their_ids(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     with store.write() as tx:
-        old = tx.add_export("1000", StoredExport(0, 10, 10, 0, {}), [("1",)])
+        old = tx.add_export("1000", StoredExport(0, 10, 10, 0, {}), ["1"])
         tx.drop_exports(10)
-        new = tx.add_export("1000", StoredExport(0, 11, 11, 0, {}), [("2",)])
+        new = tx.add_export("1000", StoredExport(0, 11, 11, 0, {}), ["2"])
     assert new.id > old.id
     with store.read() as tx:
         assert [export.id for export in tx.exports("1000", since=0, limit=9)] == [new.id]
