@@ -135,13 +135,17 @@ def write_file(path: Path, text: str) -> None:
 # ---------------------------------------------------------------- commands
 
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("setup", "Makes a workspace with examples, editor schemas and a CI workflow."),
     "validate": ("files", "Checks settings and audiences, offline; all problems of all files."),
+    "fmt": ("setup", "Lays files out canonically, comments kept."),
     "schema": ("files", "Prints a JSON Schema, for editors and other validators."),
     "explain": ("files", "Says in plain English what audiences mean."),
     "plan": ("remote", "Compares the files with the property; writes nothing there."),
     "apply": ("remote", "Carries a plan out: the one in PLANFILE, or one that is made now."),
+    "import": ("setup", "Writes a file for each live audience that has none; the next plan adopts them."),
     "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
     "export": ("data", "Members of GA4 audiences; GrowingIO tags, segments and analyses."),
+    "doctor": ("setup", "Looks at settings, credentials, scopes, APIs, role and limits; writes nothing."),
     "emulator": (
         "remote",
         "Serves the embedded property over HTTP, for this program and Google's own clients.",
