@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from audiencesync import rules, schema, short
 from audiencesync import settings as settings_
-from audiencesync.rules import File, RuleDoc
+from audiencesync.rules import File, Files, RuleDoc
 from audiencesync.settings import Settings
 from audiencesync.source import Document, Problem, Severity
 
@@ -36,42 +36,49 @@ def check_settings(document: Document) -> Checked:
     return Checked(tuple(problems), settings_.from_data(document.data) if sound else None)
 
 
-def check_audience(document: Document, settings: Settings | None = None) -> list[Problem]:
-    """Checks one audience file alone."""
-    return _check_one(document, settings)[0]
-
-
-def _check_one(document: Document, settings: Settings | None) -> tuple[list[Problem], File]:
-    findings = schema.find(document)
-    problems = [finding.problem(document) for finding in findings]
-    view = rules.look(document, findings, settings)
-    if isinstance(document.data, dict):
-        problems += rules.check_view(document, view)
-    key = view.manage.get("key")
-    return problems, File(document, view, key if isinstance(key, str) else stem(document.path))
-
-
 def stem(path: str) -> str:
     """The key of a file that does not say one: its name without folder and suffix."""
-    return path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return rules.stem(path)
 
 
-def check(settings_document: Document | None, audiences: Sequence[Document]) -> Checked:
-    """Checks the settings and all audience files, each alone and all together.
+def check_audience(document: Document, settings: Settings | None = None) -> list[Problem]:
+    """Checks one audience file alone."""
+    return Checker(settings).add(document)
 
-    The problems of reading are not repeated. Where the settings have errors, the rules that need them rest.
+
+@dataclass(slots=True)
+class Checker:
+    """Checks audience files one after the other, then all together; it keeps little of each.
+
+    The problems of reading are not repeated. Without settings the rules that need them rest.
     """
-    settings = Checked(())
-    if settings_document is not None:
-        settings = check_settings(settings_document)
-    problems = list(settings.problems)
-    files = []
-    for document in audiences:
-        found, file = _check_one(document, settings.settings)
-        problems += found
+
+    settings: Settings | None = None
+    files: list[File] = field(default_factory=list)
+
+    def add(self, document: Document) -> list[Problem]:
+        """What is wrong with one file alone."""
+        findings = schema.find(document)
+        problems = [finding.problem(document) for finding in findings]
         if isinstance(document.data, dict):
-            files.append(file)
-    problems += rules.check_files(files)
+            view = rules.look(document, findings, self.settings)
+            problems += rules.check_view(document, view)
+            self.files.append(rules.file_of(document, view))
+        return problems
+
+    def finish(self) -> list[Problem]:
+        """What is wrong between the files."""
+        return list(rules.check_files(Files(self.files, self.settings)))
+
+
+def check(settings_document: Document | None, audiences: Iterable[Document]) -> Checked:
+    """Checks the settings and all audience files, each alone and all together."""
+    settings = check_settings(settings_document) if settings_document is not None else Checked(())
+    checker = Checker(settings.settings)
+    problems = list(settings.problems)
+    for document in audiences:
+        problems += checker.add(document)
+    problems += checker.finish()
     return Checked(tuple(sorted(problems, key=lambda one: (one.location, one.rule))), settings.settings)
 
 

@@ -14,12 +14,24 @@ from typing import Any
 
 from audiencesync.rules import filters, naming, policy, settings, workspace
 from audiencesync.rules.view import View, look
-from audiencesync.rules.workspace import File
+from audiencesync.rules.workspace import File, Files, file_of, stem
 from audiencesync.schema import SCHEMA_RULES
 from audiencesync.schema.findings import Finding
 from audiencesync.source import READING_RULES, Document, Problem, Severity
 
-__all__ = ["RULES", "SETTINGS_RULES", "WORKSPACE_RULES", "File", "Rule", "RuleDoc", "View", "look"]
+__all__ = [
+    "RULES",
+    "SETTINGS_RULES",
+    "WORKSPACE_RULES",
+    "File",
+    "Files",
+    "Rule",
+    "RuleDoc",
+    "View",
+    "file_of",
+    "look",
+    "stem",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +144,7 @@ WORKSPACE_RULES: tuple[Rule, ...] = (
         workspace.too_many_triggers,
     ),
 )
-"""The rules over all audience files; each takes the sequence of them."""
+"""The rules over all audience files; each takes Files."""
 
 
 def check_view(document: Document, view: View) -> Iterator[Problem]:
@@ -149,11 +161,11 @@ def check_settings(document: Document, data: dict[str, Any]) -> Iterator[Problem
             yield finding.problem(document, rule.severity)
 
 
-def check_files(files: list[File]) -> Iterator[Problem]:
+def check_files(files: Files) -> Iterator[Problem]:
     """What the rules over all files find."""
     for rule in WORKSPACE_RULES:
         for file, finding in rule.look(files):
-            yield finding.problem(file.document, rule.severity)
+            yield file.problem(finding, rule.severity)
 
 
 def sound_part(data: object, findings: Iterable[Finding]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from audiencesync import mark
 from audiencesync.rules.view import View, condition_of, number_of
+from audiencesync.rules.workspace import stem
 from audiencesync.schema.findings import Finding, shown
 
 Findings = Iterator[Finding]
@@ -69,7 +70,7 @@ def description_length(view: View) -> Findings:
     if view.settings is None or not view.whole("description"):
         return
     own = view.manage
-    key = own.get("key") if isinstance(own.get("key"), str) else _stem(view.path)
+    key = own.get("key") if isinstance(own.get("key"), str) else stem(view.path)
     widest = mark.Mark(view.settings.owner, str(key), 10, "9" * 12, bool(own.get("preventArchive")))
     length = len(mark.attach(view.text("description"), widest, ""))
     limits = [target.limits.description for target in view.settings.targets if _belongs(view, target.name)]
@@ -78,10 +79,6 @@ def description_length(view: View) -> Findings:
         text = f"the description has {length} characters with its mark; limits.description allows {limit}"
         way = f"shorten the text by {length - limit} characters"
         yield Finding(("description",), "description-length", text, way)
-
-
-def _stem(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
 def _belongs(view: View, target: str) -> bool:

@@ -4,47 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from audiencesync.rules.view import View
+from audiencesync.rules.view import Json, View
 from audiencesync.schema.findings import Finding, listed, shown
-from audiencesync.source import Document, Route
+from audiencesync.settings import Settings
+from audiencesync.source import Document, Location, Problem, Route, Severity
 
 Findings = Iterator[tuple["File", Finding]]
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One audience file with its key."""
+    """What the rules over all files know of one: little, so that thousands of files take little memory."""
 
-    document: Document
-    view: View
+    path: str
     key: str
+    display_name: str
+    triggers: bool
+    manage: Json
+    places: dict[Route, tuple[Location, Location]]
 
     @property
     def key_route(self) -> Route:
         """Where the key stands; the file's start where it is the file's stem."""
-        return ("manage", "key") if isinstance(self.view.manage.get("key"), str) else ()
+        return ("manage", "key") if isinstance(self.manage.get("key"), str) else ()
 
     def texts(self, name: str) -> list[str]:
         """A list of texts of the manage block."""
-        found = self.view.manage.get(name)
+        found = self.manage.get(name)
         return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
     def belongs_to(self, target: str) -> bool:
         """Whether the audience is meant for a target."""
-        wanted = self.view.manage.get("targets")
+        wanted = self.manage.get("targets")
         return not isinstance(wanted, list) or target in wanted
+
+    def problem(self, finding: Finding, severity: Severity) -> Problem:
+        """A finding as a problem of this file."""
+        place = self.places[finding.route][finding.key]
+        return Problem(place, finding.rule, finding.message, severity, finding.help)
 
     def adoptions(self) -> list[tuple[str, str, Route]]:
         """Each id to adopt with its target, "" for all of them, and its place."""
-        adopt = self.view.manage.get("adopt")
+        adopt = self.manage.get("adopt")
         if isinstance(adopt, dict):
             return [(target, str(number), ("manage", "adopt", target)) for target, number in adopt.items()]
         return [] if adopt is None else [("", str(adopt), ("manage", "adopt"))]
 
 
-Files = Sequence[File]
+def stem(path: str) -> str:
+    """The key of a file that does not say one: its name without folder and suffix."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def file_of(document: Document, view: View) -> File:
+    """What the rules over all files need of one; the key is the file's stem where it does not say one."""
+    manage = view.manage
+    key = manage.get("key")
+    routes: list[Route] = [(), ("displayName",), ("eventTrigger",)]
+    for name, value in manage.items():
+        inner = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        routes += [("manage", name), *(("manage", name, step) for step in inner)]
+    return File(
+        document.path,
+        key if isinstance(key, str) else stem(document.path),
+        view.text("displayName").strip(),
+        bool(view.data.get("eventTrigger")),
+        manage,
+        {route: (document.locate(route), document.locate(route, key=True)) for route in routes},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """All audience files, and the settings where they are sound."""
+
+    files: Sequence[File]
+    settings: Settings | None = None
+
+    def __iter__(self) -> Iterator[File]:
+        return iter(self.files)
 
 
 def same_key(files: Files) -> Findings:
@@ -61,7 +100,7 @@ def same_key(files: Files) -> Findings:
     seen: dict[str, File] = {}
     for file in files:
         if file.key in seen:
-            text = f"the key {shown(file.key)} belongs to {seen[file.key].document.path} already"
+            text = f"the key {shown(file.key)} belongs to {seen[file.key].path} already"
             way = "give one of them another manage.key"
             yield file, Finding(file.key_route, "same-key", text, way)
         seen.setdefault(file.key, file)
@@ -82,7 +121,7 @@ def key_case(files: Files) -> Findings:
     for file in files:
         first = seen.setdefault(file.key.lower(), file)
         if first.key != file.key:
-            other = f"{shown(first.key)} of {first.document.path}"
+            other = f"{shown(first.key)} of {first.path}"
             text = f"the key {shown(file.key)} differs only in case from {other}"
             yield file, Finding(file.key_route, "key-case", text, "give one of them another manage.key")
 
@@ -101,7 +140,7 @@ def previous_key_in_use(files: Files) -> Findings:
     for file in files:
         for index, name in enumerate(file.texts("previousKeys")):
             if name in keys:
-                text = f"the previous key {shown(name)} is the key of {keys[name].document.path}"
+                text = f"the previous key {shown(name)} is the key of {keys[name].path}"
                 place = ("manage", "previousKeys", index)
                 yield file, Finding(place, "previous-key-in-use", text, "remove it, or delete that file")
 
@@ -121,7 +160,7 @@ def previous_key_twice(files: Files) -> Findings:
     for file in files:
         for index, name in enumerate(file.texts("previousKeys")):
             if name in seen:
-                text = f"the previous key {shown(name)} is claimed by {seen[name].document.path} already"
+                text = f"the previous key {shown(name)} is claimed by {seen[name].path} already"
                 place = ("manage", "previousKeys", index)
                 yield file, Finding(place, "previous-key-twice", text, "leave it to one of the two")
             seen.setdefault(name, file)
@@ -136,10 +175,8 @@ def unknown_target(files: Files) -> Findings:
     Fails:
         a.yaml: {manage: {targets: [production]}}
     """
-    for file in files:
-        if file.view.settings is None:
-            continue
-        known = [target.name for target in file.view.settings.targets]
+    known = [target.name for target in files.settings.targets] if files.settings else []
+    for file in files if files.settings else ():
         places: list[tuple[str, Route]] = [
             (name, ("manage", "targets", index)) for index, name in enumerate(file.texts("targets"))
         ]
@@ -170,7 +207,7 @@ def same_adoption(files: Files) -> Findings:
             )
             first = next((one for one in rivals if one is not None and one is not file), None)
             if first is not None:
-                text = f"the id {shown(number)} is adopted by {first.document.path} already"
+                text = f"the id {shown(number)} is adopted by {first.path} already"
                 yield file, Finding(place, "same-adoption", text, "leave it to one of the two")
             seen.setdefault((target, number), file)
 
@@ -188,31 +225,30 @@ def same_display_name(files: Files) -> Findings:
     """
     seen: dict[str, list[File]] = {}
     for file in files:
-        name = file.view.text("displayName").strip()
+        name = file.display_name
         if not name:
             continue
         first = next((one for one in seen.get(name, ()) if _meet(one, file)), None)
         if first is not None:
-            text = f"displayName {shown(name)} is that of {first.document.path} too"
+            text = f"displayName {shown(name)} is that of {first.path} too"
             way = "give each audience a name of its own: people tell them apart by it"
             yield file, Finding(("displayName",), "same-display-name", text, way)
         seen.setdefault(name, []).append(file)
 
 
 def _meet(one: File, other: File) -> bool:
-    left, right = one.view.manage.get("targets"), other.view.manage.get("targets")
+    left, right = one.manage.get("targets"), other.manage.get("targets")
     if not isinstance(left, list) or not isinstance(right, list):
         return True
     return bool(set(map(str, left)) & set(map(str, right)))
 
 
 def _over(files: Files, limit_name: str, rule: str, what: str) -> Findings:
-    settings: Any = next((file.view.settings for file in files if file.view.settings), None)
-    for target in settings.targets if settings else ():
+    for target in files.settings.targets if files.settings else ():
         limit = getattr(target.limits, limit_name)
         own = [file for file in files if file.belongs_to(target.name)]
         if limit_name == "triggers":
-            own = [file for file in own if file.view.data.get("eventTrigger")]
+            own = [file for file in own if file.triggers]
         if len(own) > limit:
             text = (
                 f"{len(own)} {what} belong to the target {shown(target.name)}; limits.{limit_name} is {limit}"

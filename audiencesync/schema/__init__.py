@@ -50,20 +50,20 @@ _CUTTING = {"key-not-text", "merge-key", "alias", "duplicate-key"}
 def find(document: Document, message: str = "Audience") -> list[Finding]:
     """What the schema refuses in a file, by route; `message` is "Audience" or "Settings".
 
-    What only follows from a problem that reading found is left out: what stands in its line, and what is
+    What only follows from a problem that reading found is left out: what stands at its place, and what is
     missing where a part could not be read.
     """
     if document.data is None or surely_valid(message)(document.data):
         return []
     from audiencesync.schema.explain import explain
 
-    lines = {problem.location.line for problem in document.problems}
+    places = {problem.location for problem in document.problems}
     cut = any(problem.rule in _CUTTING for problem in document.problems)
     return [
         finding
         for finding in explain(document.data, message)
         if not (cut and finding.rule in {"missing-key", "one-of"})
-        and document.locate(finding.route, key=finding.key).line not in lines
+        and document.locate(finding.route, key=finding.key) not in places
     ]
 
 

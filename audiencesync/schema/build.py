@@ -261,7 +261,21 @@ def published(message: str) -> Node:
     name, title, text = TITLES[message]
     head = {"$schema": DIALECT, "$id": f"{HOME}{name}.schema.json", "title": title, "description": text}
     definitions = {key: _described(key, builder.definitions[key]) for key in sorted(builder.definitions)}
+    if message == "Audience":
+        root, definitions = _with_short_form(root, definitions)
     return head | root | {"$defs": definitions}
+
+
+def _with_short_form(root: Node, definitions: dict[str, Node]) -> tuple[Node, dict[str, Node]]:
+    """The schema with `include` and `exclude` beside filterClauses, one of the two forms being needed."""
+    from audiencesync.grammar import short_schema
+
+    short = short_schema()
+    required = [name for name in root["required"] if name != "filterClauses"]
+    either = {"anyOf": [{"required": ["include"]}, {"required": ["exclude"]}]}
+    forms = {"oneOf": [{"required": ["filterClauses"]}, either]}
+    properties = root["properties"] | short["properties"]
+    return root | {"properties": properties, "required": required} | forms, definitions | short["$defs"]
 
 
 def _described(name: str, node: Node) -> Node:

@@ -84,8 +84,8 @@ def _whole(data: object, message: str) -> Finding | None:
             )
     if isinstance(data, dict):
         return None
-    what = "an audience" if message == "Audience" else "the settings"
-    text = f"the file holds {shown(data)}; {what} are written as `name: value` lines"
+    what = "an audience is" if message == "Audience" else "the settings are"
+    text = f"the file holds {shown(data)}; {what} written as `name: value` lines"
     if isinstance(data, list):
         text = f"the file holds a list of {len(data)}; a file holds one audience, as `name: value` lines"
     first = "displayName: Cart abandoners" if message == "Audience" else "owner: acme-web"
@@ -249,7 +249,8 @@ def _misplaced(root: object, route: Route, place: str) -> Iterator[Finding]:
         yield Finding(route, "nesting", text, _way_out(root, route, place), key=True)
     natural = _natural(place, name)
     if natural is not None:
-        yield from _explain(root, route, natural)
+        # The lines above put the whole expression right: what is nested wrongly inside only follows.
+        yield from (each for each in _explain(root, route, natural) if each.rule != "nesting")
 
 
 def _is_repeated(root: object, route: Route) -> bool:

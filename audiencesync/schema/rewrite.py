@@ -17,6 +17,7 @@ from audiencesync.schema.build import Node
 MAX_GROUPS = 12
 MAX_LINES = 60
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -62,8 +63,12 @@ def _flow(value: object) -> str:
 def _scalar(value: object) -> str:
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) is not None and value.lower() not in _NOT_TEXT
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        return value if plain else _UNSEEN.sub(_escape, json.dumps(value, ensure_ascii=False))
     return json.dumps(value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 class _HopelessError(Exception):

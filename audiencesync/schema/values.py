@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from os.path import commonprefix
 from typing import Any
 
 from audiencesync.fields import ENUMS
@@ -133,8 +134,15 @@ def _word_help(root: object, route: Route, value: object, words: list[str], kind
     ends = [
         word for word in words if folded and (word.endswith(f"_{folded}") or word.startswith(f"{folded}_"))
     ]
-    guess = ends[0] if len(ends) == 1 else nearest(value, words)
+    guess = ends[0] if len(ends) == 1 else nearest(value, words) or _nearest_end(folded, words)
     return f"did you mean {guess}?" if guess else f"write {listed(words)}"
+
+
+def _nearest_end(folded: str, words: list[str]) -> str:
+    """The word whose part behind the common beginning is nearly the given one."""
+    shared = commonprefix(words)  # noqa: RUF071 - words, not paths: letter by letter is what is wanted
+    guess = nearest(folded.removeprefix(shared), [word.removeprefix(shared) for word in words])
+    return f"{shared}{guess}" if guess else ""
 
 
 _AT_LEAST = {">=", "GTE", "GE", "MIN", "AT_LEAST", "GREATER_THAN_OR_EQUAL", "GREATER_OR_EQUAL"}
