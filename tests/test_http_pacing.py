@@ -114,6 +114,16 @@ def test_a_refusal_closes_the_lane_for_everyone() -> None:
     assert time.waits[waits:] == []
 
 
+def test_a_refusal_ends_the_burst() -> None:
+    time = FakeTime()
+    lane = Lane(60, time.pace(), "writes")
+    lane.refused(lane.enter(), 1.0)
+    before = time.now
+    for _ in range(5):
+        lane.granted(lane.enter())
+    assert time.now - before == pytest.approx(5.0)
+
+
 def test_one_request_tries_the_door_and_the_others_wait_for_it() -> None:
     time = FakeTime()
     lane = Lane(600, time.pace(), "requests")

@@ -194,6 +194,7 @@ WAYS = (
 
 def main() -> None:
     print("counts   status  Retry-After  workers  minutes  refused  to 180/min  to the fastest")
+    print("(one worker alone cannot be faster than its latency; + marks a server that counts refusals too)")
     for way in WAYS:
         for workers in (1, 8):
             began = time.perf_counter()
@@ -203,9 +204,9 @@ def main() -> None:
             lost, doubled = 1000 - kinds, len(result.created) - kinds
             fastest = best(way, 1000) / result.seconds
             print(
-                f"{way.counts:8} {way.status:6}  {way.retry_after!s:11} {workers:8}"
+                f"{way.counts + '+' * way.refusals_count:8} {way.status:6}  {way.retry_after!s:11} {workers:8}"
                 f" {result.seconds / 60:8.2f} {result.refused:8} {result.of_allowed():11.3f} {fastest:15.3f}"
-                f"  lost {lost}, doubled {doubled}, failed {len(result.failed)} ({spent:.1f} s)"
+                f"  latency {way.latency:.1f} s, lost {lost}, doubled {doubled}, failed {len(result.failed)} ({spent:.1f} s)"
             )
 
 
