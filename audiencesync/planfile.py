@@ -45,7 +45,12 @@ def document(plan: Plan | None, error: Reason | None = None) -> dict[str, Any]:
     }
     if plan is None:
         empty: dict[str, Any] = dict.fromkeys(("target", "property", "owner", "digest"))
-        lists: dict[str, Any] = {"selection": [], "actions": [], "unmanaged": []}
+        lists: dict[str, Any] = {
+            "selection": [],
+            "fingerprints": {"desired": {}, "live": {}},
+            "actions": [],
+            "unmanaged": [],
+        }
         return {**top, **empty, **lists, "summary": dict.fromkeys((verb.value for verb in Verb), 0)}
     core = plan_core(plan)
     blocked = [action.blocked for action in plan.actions]

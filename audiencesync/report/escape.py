@@ -14,6 +14,9 @@ import unicodedata
 NAME_LIMIT = 200
 VALUE_LIMIT = 1000
 
+LOG_COMMAND = ("##[", r"\x23#[")
+"""What GitHub's runners obey anywhere in a line, and what is shown instead."""
+
 # Letters and marks that print nothing, so that text can hide in them; the two variation selectors that
 # choose between emoji and text (U+FE0E, U+FE0F) stay.
 _INVISIBLE = re.compile(
@@ -50,7 +53,7 @@ def cut(text: str, limit: int) -> str:
 
 def inert(text: str, limit: int = VALUE_LIMIT) -> str:
     """One line that shows the text and does nothing; a backslash of the text stays as it is."""
-    return cut(text, limit).translate(_TABLE).replace("##[", r"\x23#[")
+    return cut(text, limit).translate(_TABLE).replace(*LOG_COMMAND)
 
 
 def quoted(text: str, limit: int = VALUE_LIMIT) -> str:
@@ -63,8 +66,11 @@ _COMMAND = re.compile(r"^([ \t]*):(?=:)", re.MULTILINE)
 
 
 def without_commands(lines: str) -> str:
-    """The lines, none of which begins with `::name::`, which GitHub's runners obey in what they print."""
-    return _COMMAND.sub(r"\1\\x3a", lines)
+    """The lines, none of which GitHub's runners obey when they print them.
+
+    No line begins with `::name::`; and where two pieces of inert text meet, no `##[` comes about.
+    """
+    return _COMMAND.sub(r"\1\\x3a", lines).replace(*LOG_COMMAND)
 
 
 def cells(text: str) -> int:

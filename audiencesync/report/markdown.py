@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from audiencesync.report.escape import NAME_LIMIT, VALUE_LIMIT, inert
+from audiencesync.report.escape import LOG_COMMAND, NAME_LIMIT, VALUE_LIMIT, inert
 from audiencesync.report.page import (
     Block,
     Code,
@@ -39,11 +39,13 @@ _NOTICE = "\n\n> [!NOTE]\n> The report is too long to be shown here in full; par
 _BOXES = {Tone.ERROR: "CAUTION", Tone.WARNING: "WARNING"}
 _LONGEST_BLOCK = 12_000
 _TABLE_SHARE = 0.6
+_LEAST = 80
+"""Where less room is left, nothing more is tried."""
 
 # A word that no renderer makes anything of: letters with hyphens and apostrophes between them, or a number
 # with separators, with punctuation around it.
 _PLAIN = re.compile(
-    r"""["'(\u201c]?(?:[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[+-]?\d{1,3}(?:,\d{3})*|…|->|=|[+±]|[•-])"""
+    r"""["'(\u201c]?(?:GA4(?:'s)?|[^\W\d_]+(?:['\u2019-][^\W\d_]+)*|[+-]?\d{1,3}(?:,\d{3})*|…|->|=|[+±]|[•-])"""
 )
 _TRAIL = re.compile(r"""[.,;:?!)"'\u201d]*$""")
 _LIST_MARKER = re.compile(r"(?:\d+[.)]|[-+=]+|::.*)$")
@@ -59,17 +61,24 @@ class _Piece:
 
 
 def _pieces(spans: Spans) -> list[_Piece]:
-    """The line in pieces; neighbours of the same kind are joined, so no two code spans touch."""
+    """The line in pieces."""
     found: list[_Piece] = []
     for span in spans:
         text = inert(span.text, VALUE_LIMIT)
         strong = span.tone not in (Tone.PLAIN, Tone.DIM)
-        for piece in [_Piece(text, code=True, strong=strong)] if span.code else _words(text, strong=strong):
-            last = found[-1] if found else None
-            if last and (last.code, last.strong) == (piece.code, piece.strong):
-                found[-1] = replace(last, text=last.text + piece.text)
-            elif piece.text:
-                found.append(piece)
+        found += [_Piece(text, code=True, strong=strong)] if span.code else _words(text, strong=strong)
+    return _joined_up(found)
+
+
+def _joined_up(pieces: Iterable[_Piece]) -> list[_Piece]:
+    """The pieces, neighbours of the same kind made one, so that no two code spans touch."""
+    found: list[_Piece] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last and (last.code, last.strong) == (piece.code, piece.strong):
+            found[-1] = replace(last, text=last.text + piece.text)
+        elif piece.text:
+            found.append(piece)
     return found
 
 
@@ -99,6 +108,7 @@ def _code_span(text: str) -> str:
     """A code span whose fence is longer than any run of backticks inside."""
     if not text.strip(" "):
         return "&nbsp;" * len(text[:NAME_LIMIT])
+    text = text.replace(*LOG_COMMAND)
     longest = max(map(len, re.findall("`+", text)), default=0)
     pad = " " if "`" in (text[0], text[-1]) or (text[0] == text[-1] == " ") else ""
     return f"{'`' * (longest + 1)}{pad}{text}{pad}{'`' * (longest + 1)}"
@@ -106,7 +116,7 @@ def _code_span(text: str) -> str:
 
 def _prose(text: str) -> str:
     """Safe prose as Markdown: only what could begin or end a structure is left to escape."""
-    return re.sub(r"([<>&*_\\\[\]#~])", r"\\\1", text)
+    return re.sub(r"([<&*_\\\[\]#~])", r"\\\1", text)
 
 
 def _line(spans: Spans) -> str:
@@ -114,9 +124,9 @@ def _line(spans: Spans) -> str:
     pieces = _pieces(spans)
     first = pieces[0].text.split() if pieces and not pieces[0].code else []
     if first and _LIST_MARKER.match(first[0]):
-        head, _, rest = pieces[0].text.lstrip().partition(" ")
-        more = [_Piece(f" {rest}", code=False, strong=pieces[0].strong)] if rest else []
-        pieces = [_Piece(head, code=True, strong=pieces[0].strong), *more, *pieces[1:]]
+        space, head, rest = pieces[0].text.partition(first[0])
+        split = (replace(pieces[0], text=space), replace(pieces[0], text=head, code=True))
+        pieces = _joined_up((*split, replace(pieces[0], text=rest), *pieces[1:]))
     return _indented("".join(_runs(pieces, _written))).rstrip()
 
 
@@ -236,7 +246,7 @@ def _joined(blocks: Sequence[Block], budget: int) -> tuple[str, bool]:
     done: list[str] = []
     cut = False
     for block in blocks:
-        written = _block(block, budget)
+        written = _block(block, budget) if budget > _LEAST else ""
         if not written:
             cut = True
             continue

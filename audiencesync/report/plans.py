@@ -9,6 +9,7 @@ from audiencesync.action import Action, Plan, Reason, Verb
 from audiencesync.model import Audience
 from audiencesync.report import previews as numbers
 from audiencesync.report.documents import Document
+from audiencesync.report.escape import NAME_LIMIT, quoted
 from audiencesync.report.page import (
     Code,
     Diff,
@@ -27,6 +28,7 @@ from audiencesync.report.page import (
 from audiencesync.report.trees import tree, value, whole
 from audiencesync.wire import to_api
 from audiencesync.words import Description, Kind, Sentence, compare
+from audiencesync.words import words as say
 
 FIRST_UNMANAGED = 10
 
@@ -68,7 +70,7 @@ def title(action: Action) -> Spans:
         Span(f"{action.verb.symbol} ", tone),
         code(action.key, Tone.STRONG),
         "  ",
-        code(f'"{action.display_name}"'),
+        code(quoted(action.display_name, NAME_LIMIT)),
         "  " if name else "",
         code(name, Tone.DIM),
     )
@@ -118,12 +120,15 @@ def _told(action: Action) -> Iterator[Text]:
     """The audience in plain English, with what differs marked."""
     after = action.after.audience if action.after else None
     before = action.before.audience if action.before else None
-    if after is None or action.verb is Verb.KEEP:
+    if after is None or not (action.changes or action.verb is Verb.CREATE):
         return
-    old, new = compare(before or after, after)
-    if before is not None and (gone := tuple(_lines(old, Tone.REMOVE, only_changed=True))):
+    if before is None:
+        yield Text((line(Span("in words", Tone.DIM)), *_lines(say(after), Tone.ADD)))
+        return
+    old, new = compare(before, after)
+    if gone := tuple(_lines(old, Tone.REMOVE, only_changed=True)):
         yield Text((line(Span("before", Tone.DIM)), *gone))
-    yield Text((line(Span("after" if before else "in words", Tone.DIM)), *_lines(new, Tone.ADD)))
+    yield Text((line(Span("after", Tone.DIM)), *_lines(new, Tone.ADD)))
 
 
 def _lines(
@@ -214,9 +219,11 @@ def _unmanaged(plan: Plan, *, verbose: bool) -> Iterator[Fold]:
     if not plan.unmanaged:
         return
     shown = plan.unmanaged if verbose else plan.unmanaged[:FIRST_UNMANAGED]
-    rows = tuple((line(code(u.name)), line(code(f'"{u.display_name}"')), line(u.reason)) for u in shown)
+    rows = tuple(
+        (line(code(u.name)), line(code(quoted(u.display_name, NAME_LIMIT))), line(u.reason)) for u in shown
+    )
     rest = len(plan.unmanaged) - len(shown)
-    more = (Text((line(f"… and {rest:,} more; --verbose lists them all"),)),) if rest else ()
+    more = (Text((line(f"… and {rest:,} more; -v lists them all"),)),) if rest else ()
     many = counted(len(plan.unmanaged), "live audience")
     yield Fold(
         line(f"{many} not managed here, left alone"), (Table(("name", "displayName", "reason"), rows), *more)

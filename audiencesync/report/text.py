@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from audiencesync.report.escape import NAME_LIMIT, VALUE_LIMIT, cells, inert, without_commands
+from audiencesync.report.escape import VALUE_LIMIT, cells, inert, without_commands
 from audiencesync.report.page import Code, Diff, Fold, Heading, Page, Span, Spans, Table, Text, Tone
 
 _SGR = {
@@ -79,26 +79,38 @@ def _boxed(spans: Spans, box: Tone | None) -> Spans:
     return (Span(_BOXES.get(box, ""), box), *(_toned(span, box) for span in spans))
 
 
+_Run = tuple[str, Tone]
+
+
+def _line(runs: Sequence[_Run], paint: Painter) -> str:
+    """The inert runs painted, without the spaces at the end of the line."""
+    left = list(runs)
+    while left and not (last := left[-1][0].rstrip()):
+        left.pop()
+    if left:
+        left[-1] = (last, left[-1][1])
+    return "".join(paint(text, tone) for text, tone in left)
+
+
 def _painted(spans: Spans, paint: Painter) -> str:
-    return "".join(paint(inert(span.text), span.tone) for span in spans).rstrip()
+    return _line([(inert(span.text), span.tone) for span in spans], paint)
 
 
 def _wrapped(spans: Spans, width: int, paint: Painter) -> Iterator[str]:
     """The line broken at spaces; what follows the first is indented by two."""
-    done, room, first = "", width, True
+    runs: list[_Run] = []
+    room = width
     for span in spans:
-        pending = ""
         for word in _words(inert(span.text)):
-            size = cells(word.rstrip(" "))
-            if size > room and not first:
-                yield (done + paint(pending, span.tone)).rstrip()
-                done, pending, room = "  ", "", width - 2
-            pending += word
+            if cells(word.rstrip(" ")) > room and runs and runs[-1][0].endswith(" "):
+                yield _line(runs, paint)
+                runs, room = [("  ", Tone.PLAIN)], width - 2
+            if runs and runs[-1][1] is span.tone:
+                runs[-1] = (runs[-1][0] + word, span.tone)
+            else:
+                runs.append((word, span.tone))
             room -= cells(word)
-            first = False
-        done += paint(pending, span.tone)
-    if done.strip() or not spans:
-        yield done.rstrip()
+    yield _line(runs, paint)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -116,16 +128,17 @@ def _words(text: str) -> Iterator[str]:
 def _table(table: Table, paint: Painter) -> Iterator[str]:
     titles = [(Span(title, Tone.DIM),) for title in table.columns]
     rows = [titles, *table.rows] if any(table.columns) else list(table.rows)
-    texts = [[[inert(span.text, NAME_LIMIT) for span in cell] for cell in row] for row in rows]
+    texts = [[[inert(span.text) for span in cell] for cell in row] for row in rows]
     sizes = [[sum(map(cells, parts)) for parts in row] for row in texts]
     widths = [
         max((size for row in sizes if (size := row[column]) <= _WIDEST_COLUMN), default=0)
         for column in range(len(table.columns))
     ]
     for row, parts_of_row, row_sizes in zip(rows, texts, sizes, strict=True):
-        done = ""
+        runs: list[_Run] = []
         for column, (cell, parts) in enumerate(zip(row, parts_of_row, strict=True)):
-            pad = " " * max(widths[column] - row_sizes[column], 0)
-            painted = "".join(paint(part, span.tone) for part, span in zip(parts, cell, strict=True))
-            done += (pad + painted if column in table.numeric else painted + pad) + "  "
-        yield done.rstrip()
+            pad = (" " * max(widths[column] - row_sizes[column], 0), Tone.PLAIN)
+            shown = [(part, span.tone) for part, span in zip(parts, cell, strict=True)]
+            runs += [pad, *shown] if column in table.numeric else [*shown, pad]
+            runs.append(("  ", Tone.PLAIN))
+        yield _line(runs, paint)

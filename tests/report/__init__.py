@@ -1,0 +1,1 @@
+"""What reports print, in every format."""
