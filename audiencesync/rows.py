@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,7 @@ _SPECIAL = re.compile(r'[",\r\n]')
 _FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _FORMULA_ANYWHERE = re.compile(r"(?:\A|[,\n])[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _EMPTY_CELL = re.compile(r"\A(?:[,\n]|\Z)|,(?:[,\n]|\Z)|\n(?:[,\n]|\Z)")
 
 
@@ -207,16 +208,23 @@ def csv_text(rows: Batch, width: int, *, formula_safe: bool = False) -> str:
 # JSON lines
 
 
-def _jsonl_encoder(columns: Sequence[str]) -> Callable[[Batch], str]:
+def jsonl_encoder(columns: Sequence[str]) -> Callable[[Batch], str]:
+    """Rows as JSON lines; where no value needs an escape, they are put into a line's frame as they are."""
     names = [("," if n else "{") + encode_basestring(name) + ":" for n, name in enumerate(columns)]
+    frame = "".join(name.replace("%", "%%") + '"%s"' for name in names) + "}\n"
 
-    def encode(value: str | None) -> str:
-        return "null" if value is None else encode_basestring(value)
+    def careful(row: Row) -> str:
+        values = ["null" if value is None else encode_basestring(value) for value in row]
+        return "".join([name + value for name, value in zip(names, values, strict=True)]) + "}\n"
 
-    def line(row: Row) -> str:
-        return "".join([name + encode(value) for name, value in zip(names, row, strict=True)]) + "}\n"
+    def encode(rows: Batch) -> str:
+        try:
+            plain = not _ESCAPED.search("".join(chain.from_iterable(rows)))  # type: ignore[arg-type]
+        except TypeError:  # a missing value
+            plain = False
+        return "".join([frame % tuple(row) for row in rows] if plain else map(careful, rows))
 
-    return lambda rows: "".join(map(line, rows))
+    return encode
 
 
 # Files
@@ -255,7 +263,7 @@ def _write_lines(
         put(csv_text([columns], width, formula_safe=formula_safe).encode())
         encode: Callable[[Batch], str] = lambda rows: csv_text(rows, width, formula_safe=formula_safe)  # noqa: E731
     else:
-        encode = _jsonl_encoder(columns)
+        encode = jsonl_encoder(columns)
     for chunk in _chunks(batches, width):
         put(encode(chunk).encode())
         count += len(chunk)

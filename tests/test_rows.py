@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,6 +113,14 @@ VALUES = st.one_of(st.none(), st.text(alphabet='a,"\n\r =é0', max_size=4), st.t
 @given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1)))
 def test_the_fast_way_to_csv_is_the_careful_way(cells: Cells) -> None:
     assert rows.csv_text(cells, len(cells[0])) == careful(cells)
+
+
+@given(st.lists(st.lists(VALUES, min_size=2, max_size=2), min_size=1))
+def test_json_lines_are_json(cells: Cells) -> None:
+    text = rows.jsonl_encoder(["100%s", '"'])(cells)
+    assert [list(json.loads(line).items()) for line in text.split("\n")[:-1]] == [
+        [("100%s", first), ('"', second)] for first, second in cells
+    ]
 
 
 @given(st.integers(1, 3).flatmap(lambda n: st.lists(st.lists(VALUES, min_size=n, max_size=n), min_size=1)))
@@ -222,6 +231,24 @@ def test_parquet_without_duckdb_is_refused_at_once(monkeypatch: pytest.MonkeyPat
     with pytest.raises(errors.ExportError, match="pip install duckdb"):
         rows.check(Path("a.parquet"))
     rows.check(Path("a.csv"))
+
+
+def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def replaced(before: str, after: str) -> None:
+        done.append("rename")
+        replace(before, after)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    write(tmp_path / "a.csv", ["a"], [["1"]])
+    assert done == ["file", "rename", "folder"]
 
 
 def test_ids_are_hashed_with_the_salt_and_nothing_else_is() -> None:
