@@ -205,9 +205,10 @@ def main() -> None:
             fastest = best(way, 1000) / result.seconds
             counts = way.counts + "+" * way.refusals_count
             print(
-                f"{counts:8} {way.status:6}  {way.retry_after!s:11} {workers:8} {result.seconds / 60:8.2f}"
-                f" {result.refused:8} {result.of_allowed():11.3f} {fastest:15.3f}  latency {way.latency:.1f} s,"
-                f" lost {lost}, doubled {doubled}, failed {len(result.failed)} ({spent:.1f} s)"
+                f"{counts:8} {way.status:6}  {way.retry_after!s:11} {workers:8}"
+                f" {result.seconds / 60:8.2f} {result.refused:8} {result.of_allowed():11.3f} {fastest:15.3f}"
+                f"  latency {way.latency:.1f} s, lost {lost}, doubled {doubled},"
+                f" failed {len(result.failed)} ({spent:.1f} s)"
             )
 
 
