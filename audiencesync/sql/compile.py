@@ -34,7 +34,8 @@ FIRST_DAY = date(2014, 1, 1)
 class Export:
     """Where the events are, as the statement says it, and up to which day they count.
 
-    `source` is what stands after FROM, with a WHERE of its own where it needs one.
+    `source` is what stands after FROM. `staged` maps the expressions that were computed before to the columns
+    of the source that hold them.
     """
 
     dialect: str
@@ -42,6 +43,7 @@ class Export:
     as_of: date
     schema: Schema = FULL
     time_zone: str = "UTC"
+    staged: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement; `refused` says why an audience is not in it, `caveats` what is only nearly so."""
+    """One statement; `refused` says why an audience is not in it, `caveats` what is only nearly so.
+
+    `reads` are the expressions that it computes on the export's rows.
+    """
 
     sql: str
     refused: Mapping[str, str]
     caveats: Mapping[str, tuple[str, ...]]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +171,7 @@ def _excluded(
 def _statement(done: _Compiled, export: Export, last: Sequence[tuple[str, str]], final: str) -> str:
     """The named queries, one row a user with a0.., and what is asked of them."""
     dialect = done.facts.dialect
-    queries = done.facts.queries(export.source)
+    queries = done.facts.queries(export.source, export.staged)
     flags = ",\n    ".join(
         f"CASE WHEN {condition} THEN 1 ELSE 0 END AS a{index}"
         for index, condition in enumerate(done.members.values())
@@ -198,7 +204,7 @@ def compile_statement(entries: Sequence[Entry], export: Export) -> Statement:
     rows = [(dialect.text(name), f"COALESCE(n{index}, 0)") for index, name in enumerate(done.members)]
     totals = [("totals", f"  SELECT {sums}\n  FROM flags")]
     sql = _statement(done, export, totals, dialect.rows(("key", "users"), rows, "totals"))
-    return Statement(sql + "\n", done.refused, done.caveats)
+    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))
 
 
 def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: Export) -> Statement:
@@ -230,7 +236,7 @@ def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: 
     totals = [("totals", f"  SELECT {', '.join(sums)}\n  FROM flags")]
     names = ("key", "users_before", "users_after", "gained", "lost")
     sql = _statement(done, export, totals, dialect.rows(names, rows, "totals"))
-    return Statement(sql + "\n", done.refused, done.caveats)
+    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))
 
 
 def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
@@ -243,4 +249,4 @@ def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
     if not done.members:
         return Statement("", done.refused, done.caveats)
     sql = _statement(done, export, [], "SELECT * FROM flags")
-    return Statement(sql + "\n", done.refused, done.caveats)
+    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from audiencesync.sql.dialect import LOWEST
+from audiencesync.sql.dialect import LOWEST, Typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
     from audiencesync.sql.dialect import Dialect
@@ -213,27 +213,34 @@ class Facts:
             names |= found
         return sorted(names)
 
-    def _raw(self, source: str) -> str:
+    def reads(self) -> dict[str, str]:
+        """What is read of the export's rows: name in the statement -> expression."""
         values, dialect = self.values, self.dialect
-        user = values.base("user_pseudo_id")
-        as_text = dialect.cast(user, "text") if values.schema.kind("user_pseudo_id") != "text" else user
-        day = values.day()
-        columns = [f"{as_text} AS u", f"{values.base('event_timestamp')} AS ts", f"{day} AS d"]
-        columns += [f"{sql} AS {name}" for name, sql in values.columns.items()]
-        ordered = self.ordered or bool(values.windows)
-        if ordered:
-            columns += [
-                f"COALESCE({dialect.cast(dialect.column(path), 'int')}, {LOWEST}) AS o{index}"
-                for index, path in enumerate(self._order_columns())
-            ]
-            columns.append(f"COALESCE({values.base('event_name')}, '') AS n")
+        user = Typed(values.base("user_pseudo_id"), values.schema.kind("user_pseudo_id"))
+        found = {"u": dialect.as_text(user), "ts": values.base("event_timestamp"), "d": values.day()}
+        if self.ordered or values.windows:
+            for index, path in enumerate(self._order_columns()):
+                found[f"o{index}"] = f"COALESCE({dialect.cast(dialect.column(path), 'int')}, {LOWEST})"
+            found["n"] = f"COALESCE({values.base('event_name')}, '')"
         if self.sessions or values.windows:
-            columns.append(f"{values.session_id()} AS s")
-        where = [f"{user} IS NOT NULL", f"{values.base('event_timestamp')} IS NOT NULL", self._until()]
+            found["s"] = values.session_id()
+        return {**found, **values.columns}
+
+    def _raw(self, source: str, staged: Mapping[str, str] | None) -> str:
+        values, dialect, name = self.values, self.dialect, self.values.base("event_name")
+        where = [
+            f"{values.base('user_pseudo_id')} IS NOT NULL",
+            f"{values.base('event_timestamp')} IS NOT NULL",
+        ]
+        if staged is None:
+            where.append(self._until())
+        else:
+            name, where = staged[name], [f"{staged[values.day()]} <= {self.span.day()}"]
         names = None if self.every_event or values.windows else self._event_names()
         if names is not None:
             listed = ", ".join(map(dialect.text, names))
-            where.append(f"{values.base('event_name')} IN ({listed})" if names else "FALSE")
+            where.append(f"{name} IN ({listed})" if names else "FALSE")
+        columns = [f"{staged[sql] if staged else sql} AS {alias}" for alias, sql in self.reads().items()]
         return _select(columns, source, where)
 
     def _until(self) -> str:
@@ -314,9 +321,9 @@ class Facts:
         ]
         return _select(["ev.*", *columns], "ev")
 
-    def queries(self, source: str) -> list[tuple[str, str]]:
+    def queries(self, source: str, staged: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
         """The named queries of the statement up to one row a user for each kind of fact."""
-        found = [("raw", self._raw(source))]
+        found = [("raw", self._raw(source, staged))]
         if self.values.windows:
             found.append(("win", self._windows()))
         found.append(("ev", self._events()))

@@ -1,0 +1,112 @@
+"""What a preview is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from audiencesync.model import Audience
+from audiencesync.sql.compile import Statement
+from audiencesync.sql.dialect import Schema
+
+SENTENCE = "An estimate from the event export, not GA4's own membership."
+REASONS = (
+    "an audience fills only from its creation on",
+    "reporting identity merges devices of one user",
+    "users without consent are modelled by GA4 and absent from the export",
+)
+"""Why GA4 will list another number."""
+FEW = 100
+"""Below this many users ad lists may not serve."""
+
+Progress = Callable[[str], None]
+Row = Mapping[str, int | str | None]
+
+
+def silent(message: str) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One key's definitions; `before_known` False where there is nothing to compare with.
+
+    None is: no such audience. A base that cannot be read says why in `before_fault`.
+    """
+
+    key: str
+    before: Audience | None
+    after: Audience | None
+    before_known: bool = True
+    before_fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What was counted for one key; None where there is no such number."""
+
+    key: str
+    before: int | None
+    after: int | None
+    gained: int | None
+    lost: int | None
+    band: tuple[int, int] | None = None
+    not_previewable: str | None = None
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All estimates of one run.
+
+    `window` is the first and last day of the data, None where there is none; `rows` the events of the source
+    (None in BigQuery); `bytes_billed` BigQuery's own figure, None elsewhere.
+    """
+
+    as_of: date
+    engine: str
+    window: tuple[date, date] | None
+    estimates: tuple[Estimate, ...]
+    rows: int | None = None
+    bytes_billed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The days and rows of a source."""
+
+    first: date | None
+    last: date | None
+    rows: int | None
+
+
+class Engine(Protocol):
+    """One open source of events."""
+
+    name: str
+
+    @property
+    def schema(self) -> Schema:
+        """The columns that are there."""
+
+    @property
+    def extent(self) -> Extent:
+        """The days that are there."""
+
+    @property
+    def bytes_billed(self) -> int | None:
+        """What was billed so far."""
+
+    def source(self, as_of: date) -> str:
+        """What stands after FROM."""
+
+    def prepare(self, statement: Callable[..., Statement], as_of: date) -> Statement:
+        """The statement over the source, or over something faster that holds the same."""
+
+    def run(self, sql: str) -> Sequence[Row]:
+        """The rows of a statement; PreviewError where it fails."""
+
+    def close(self) -> None:
+        """Gives the source back."""

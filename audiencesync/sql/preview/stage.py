@@ -1,0 +1,153 @@
+"""A cache of the columns that previews read, sorted by user, beside the workspace's other state.
+
+A staged file holds what a statement computes on the export's rows, each expression under the name that its
+text gives it, so a later preview of other audiences over the same files finds what it needs or adds to it.
+The user is a number there: the ids themselves never reach the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audiencesync.errors import PreviewError
+from audiencesync.sql.dialect import DUCKDB, LOWEST, Schema
+
+if TYPE_CHECKING:
+    from audiencesync.sql.compile import Statement
+    from audiencesync.sql.preview.duck import Duck
+
+SMALL = 32 * 1024**2
+"""Below this size the files are read as they are: staging would cost more than it saves."""
+LARGEST = 4 * 1024**3
+"""The most bytes that the cache may hold."""
+VERSION = 1
+USER = "u"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+
+
+def name_of(expression: str) -> str:
+    """The column under which an expression is staged."""
+    return f"c{_digest(expression)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The cache in one folder; what is larger than `largest` goes, the longest unused first."""
+
+    folder: Path
+    smallest: int = SMALL
+    largest: int = LARGEST
+
+    def prepare(self, duck: Duck, statement: Callable[..., Statement]) -> Statement:
+        """The statement over staged columns; over the files themselves where they are small."""
+        direct = statement(duck.schema, duck.table)
+        sizes = [file.stat().st_size for file in duck.files]
+        if not direct.sql or sum(sizes) < self.smallest:
+            return direct
+        wanted = dict.fromkeys([*direct.reads[1:], *always(duck.schema)])
+        try:
+            staged = self._staged(duck, list(wanted))
+        except OSError as error:
+            duck.progress(f"the cache cannot be written ({error.strerror}): reading the files themselves")
+            return direct
+        names = {expression: DUCKDB.identifier(name_of(expression)) for expression in wanted}
+        table = f"read_parquet({DUCKDB.text(str(staged))})"
+        return statement(duck.schema, table, {direct.reads[0]: USER, **names})
+
+    def _staged(self, duck: Duck, wanted: Sequence[str]) -> Path:
+        identity = self.identity(duck.files)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        known = self._known(identity)
+        for path, columns in known.items():
+            if set(wanted) <= set(columns):
+                os.utime(path)
+                return path
+        everything = dict.fromkeys([*wanted, *(each for columns in known.values() for each in columns)])
+        duck.progress("staging the columns that previews read; the next run is faster")
+        path = self.folder / f"{identity}-{_digest(*everything)}.parquet"
+        _write(duck, list(everything), path)
+        path.with_suffix(".json").write_text(
+            json.dumps({"version": VERSION, "columns": list(everything)}), "utf-8"
+        )
+        for old in known:
+            _remove(old)
+        self._shrink(keep=path)
+        return path
+
+    def identity(self, files: Iterable[Path]) -> str:
+        """The files by path, size and time: another export is another identity."""
+        facts = [(str(file), file.stat()) for file in files]
+        return _digest(str(VERSION), *(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in facts))
+
+    def _known(self, identity: str) -> dict[Path, list[str]]:
+        found: dict[Path, list[str]] = {}
+        for path in self.folder.glob(f"{identity}-*.parquet"):
+            try:
+                data: Any = json.loads(path.with_suffix(".json").read_text("utf-8"))
+                found[path] = [str(each) for each in data["columns"]]
+            except (OSError, ValueError, KeyError, TypeError):
+                _remove(path)
+        return found
+
+    def _shrink(self, keep: Path) -> None:
+        """Removes the longest unused files until the rest fits."""
+        files = sorted(self.folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime, reverse=True)
+        total = 0
+        for path in files:
+            total += path.stat().st_size
+            if total > self.largest and path != keep:
+                _remove(path)
+
+
+def always(schema: Schema) -> list[str]:
+    """What nearly every preview reads, so that the next one finds it: day, time, name, order, session."""
+    from audiencesync.sql.facts import BATCH
+    from audiencesync.sql.values import Values
+
+    values = Values(DUCKDB, schema)
+    batch = [name for name in BATCH if schema.has(name)] or [
+        name for name in ("event_bundle_sequence_id",) if schema.has(name)
+    ]
+    found = [values.base("event_timestamp"), values.day(), values.base("event_name")]
+    found += [f"COALESCE({values.base('event_name')}, '')"]
+    found += [f"COALESCE({DUCKDB.cast(DUCKDB.column(name), 'int')}, {LOWEST})" for name in batch]
+    with suppress(PreviewError):
+        found.append(values.session_id())
+    return found
+
+
+def _remove(path: Path) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _write(duck: Duck, expressions: Sequence[str], path: Path) -> None:
+    """Writes beside and renames: a file that is there is whole."""
+    user, time = DUCKDB.column("user_pseudo_id"), DUCKDB.column("event_timestamp")
+    columns = ", ".join(f"{each} AS {DUCKDB.identifier(name_of(each))}" for each in expressions)
+    where = f"{user} IS NOT NULL AND {time} IS NOT NULL"
+    part = path.with_suffix(f".{os.getpid()}.part")
+    duck.run(
+        "CREATE OR REPLACE TEMP TABLE numbered AS SELECT who, ROW_NUMBER() OVER () AS u "
+        f"FROM (SELECT DISTINCT {user} AS who FROM {duck.table} WHERE {where})"
+    )
+    try:
+        duck.run(
+            f"COPY (SELECT numbered.u AS u, {columns} FROM {duck.table} AS events "
+            f"JOIN numbered ON numbered.who = {user} WHERE {where} ORDER BY u, {time}) "
+            f"TO {DUCKDB.text(str(part))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+        duck.run("DROP TABLE IF EXISTS numbered")
