@@ -104,11 +104,14 @@ class JobFile:
             data = json.loads(self.path.read_bytes())
             fresh = data.pop("formatVersion") == VERSION
             state = State(**{**data, "stage": Stage(data["stage"])})
+            begun = datetime.fromisoformat(state.started_at).tzinfo is not None
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._damaged() from error
-        if not fresh or (state.stage is not Stage.SUBMITTING and not state.job):
+        mappings = (state.asked, state.output, state.manifest)
+        named = isinstance(state.job, str) and (state.job != "" or state.stage is Stage.SUBMITTING)
+        if not (fresh and begun and named and all(isinstance(each, dict) for each in mappings)):
             raise self._damaged()
         return state
 
