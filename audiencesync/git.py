@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,3 +82,30 @@ def last_change(path: Path) -> LastChange | None:
     text = _run(path.parent, "log", "-1", f"--format={form}", "--", path.name)
     parts = (text or b"").decode("utf-8", "replace").strip().split("\0")
     return LastChange(*parts) if len(parts) == 4 else None  # noqa: PLR2004 - the four fields of the format
+
+
+_COMMIT = re.compile("\x01([0-9a-f]{40,64})")
+
+
+def last_changes(folder: Path) -> dict[str, LastChange]:
+    """The newest commit of each file below a folder, by its path from there; empty outside a repository.
+
+    One walk over the history, where asking for each file alone would be one walk a file.
+    """
+    form = "%x01%H%x00%an%x00%aI%x00%s"
+    text = _run(folder, "log", "-z", f"--format={form}", "--name-only", "--relative", "--", ".")
+    found: dict[str, LastChange] = {}
+    for change, path in _changes(iter((text or b"").decode("utf-8", "surrogateescape").split("\0"))):
+        found.setdefault(path, change)
+    return found
+
+
+def _changes(tokens: Iterator[str]) -> Iterator[tuple[LastChange, str]]:
+    """Each commit with each of its files; a commit's first file comes behind a line end."""
+    change = None
+    for token in tokens:
+        if head := _COMMIT.fullmatch(token):
+            author, when, subject = (next(tokens, "") for _ in range(3))
+            change = LastChange(head[1], author, when, subject)
+        elif change is not None and token.removeprefix("\n"):
+            yield change, token.removeprefix("\n")

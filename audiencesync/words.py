@@ -292,6 +292,16 @@ def _group(head: Part, group: AnyOf, scope: Scope) -> Sentence:
     return Sentence(_spans(head, "any of this holds:"), bullets)
 
 
+def phrase(leaf: Leaf, scope: Scope) -> Spans:
+    """Says one leaf of a filter with that scope, as in "the event purchase occurs"; for the diagram."""
+    return _spans(_leaf(leaf, scope))
+
+
+def within(scope: Scope) -> str:
+    """Says a scope, as in "across all sessions"."""
+    return _WITHIN[scope]
+
+
 def _leaf(leaf: Leaf, scope: Scope) -> Part:
     match leaf:
         case EventFilter():
