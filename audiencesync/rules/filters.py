@@ -335,7 +335,8 @@ def same_leaf_twice(view: View) -> Findings:
     """
     for route, members, _ in view.groups:
         seen: set[str] = set()
-        if len(members) == 1:
+        # Most leaves differ in what they are about, which is quick to see.
+        if len(members) == 1 or len(set(map(_about, members))) == len(members):
             continue
         for index, member in enumerate(members):
             text = json.dumps(_plain(member), sort_keys=True)
@@ -344,6 +345,14 @@ def same_leaf_twice(view: View) -> Findings:
                 message = "this filter stands in the orGroup already; saying it twice changes nothing"
                 yield Finding(place, "same-leaf-twice", message, "remove one of the two")
             seen.add(text)
+
+
+def _about(leaf: Json) -> tuple[str, str]:
+    """What a leaf is about: equal leaves are about the same."""
+    for name, inner in leaf.items():
+        if isinstance(inner, dict):
+            return name, str(inner.get("eventName", inner.get("fieldName")))
+    return "", ""
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - plain data of any shape

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from audiencesync import mark
-from audiencesync.rules.view import View, condition_of, number_of
+from audiencesync.rules.view import Leaf, View, condition_of, number_of
 from audiencesync.rules.workspace import stem
 from audiencesync.schema.findings import Finding, shown
 
@@ -21,6 +21,11 @@ _SESSIONS = re.compile(
 _DAYS = re.compile(
     r"\b(?:last|past|previous|within|in) (?:the )?(?:last |past )?([0-9]{1,3})[ -]days?\b", re.IGNORECASE
 )
+_WORDS = {
+    _NEGATION: ("did", "without", "never"),
+    _SESSIONS: ("sessions", "visits", "returning"),
+    _DAYS: ("day",),
+}
 MAX_EVENT_NAME = 40
 _EVENT_NAME = re.compile(r"[^\W\d_]\w*")
 RESERVED_PREFIXES = ("ga_", "google_", "firebase_")
@@ -104,30 +109,29 @@ def negation_without_exclusion(view: View) -> Findings:
           - clauseType: INCLUDE
             eventFilter: {eventName: add_to_cart}
     """
-    if (
-        not view.clauses
-        or view.excludes
-        or not view.whole("filterClauses")
-        or any(map(_takes_away, _all(view)))
-    ):
+    said = _said(view, _NEGATION)
+    if not said or not view.clauses or not view.whole("filterClauses"):
         return
+    if not view.excludes and not any(map(_takes_away, view.leaves)):
+        name, found = said
+        text = f"{name} says {shown(found[0])}, yet nothing is excluded, negated or counted down"
+        way = "add an EXCLUDE clause for what they did not do, or change the text"
+        yield Finding((name,), "negation-without-exclusion", text, way)
+
+
+def _said(view: View, pattern: re.Pattern[str]) -> tuple[str, re.Match[str]] | None:
+    """The first of displayName and description in which a pattern is found, and what it found."""
     for name in ("displayName", "description"):
-        found = _NEGATION.search(view.text(name))
-        if found:
-            text = f"{name} says {shown(found[0])}, yet nothing is excluded, negated or counted down"
-            way = "add an EXCLUDE clause for what they did not do, or change the text"
-            yield Finding((name,), "negation-without-exclusion", text, way)
-            return
+        text = view.text(name)
+        # The patterns are slow on text that has none of their words, and most text has none.
+        if any(word in text.lower() for word in _WORDS[pattern]) and (found := pattern.search(text)):
+            return name, found
+    return None
 
 
-def _all(view: View) -> list[tuple[bool, dict[str, object]]]:
-    return [(leaf.negated, leaf.data) for leaf in view.leaves]
-
-
-def _takes_away(leaf: tuple[bool, dict[str, object]]) -> bool:
-    negated, data = leaf
-    name, inner = condition_of(data)
-    if negated:
+def _takes_away(leaf: Leaf) -> bool:
+    name, inner = condition_of(leaf.data)
+    if leaf.negated:
         return True
     if name == "numericFilter":
         counted = inner.get("operation") == "EQUAL" and number_of(inner.get("value")) == 0
@@ -153,13 +157,15 @@ def several_sessions_as_one(view: View) -> Findings:
         displayName: Two or more sessions
         eventFilter: {eventName: session_start}
     """
+    said = _said(view, _SESSIONS)
+    if not said or view.steps or not view.whole("filterClauses"):
+        return
     events = [leaf for leaf in view.leaves if leaf.name == "eventFilter"]
     lone = [leaf for leaf in events if leaf.data.get("eventName") == "session_start"]
     counted = any(leaf.data.get("fieldName") in {"eventCount", "sessions"} for leaf in view.leaves)
-    said = next((n for n in ("displayName", "description") if _SESSIONS.search(view.text(n))), "")
-    if len(lone) != 1 or counted or view.steps or not said or not view.whole("filterClauses"):
+    if len(lone) != 1 or counted:
         return
-    text = f"{said} speaks of several sessions; one session_start is met by the first session"
+    text = f"{said[0]} speaks of several sessions; one session_start is met by the first session"
     way = "count it: in the event's parameters, a filter on eventCount with GREATER_THAN 1"
     yield Finding((*lone[0].route, "eventName"), "several-sessions-as-one", text, way)
 
@@ -182,19 +188,17 @@ def window_only_in_membership(view: View) -> Findings:
           fieldName: ecommercePurchases
           numericFilter: {operation: GREATER_THAN, value: {int64Value: "2"}}
     """
-    days = view.data.get("membershipDurationDays")
-    counted = [
-        leaf for leaf in view.leaves if condition_of(leaf.data)[0] in {"numericFilter", "betweenFilter"}
-    ]
-    if not counted or any(leaf.data.get("inAnyNDayPeriod") for leaf in view.leaves):
+    said = _said(view, _DAYS)
+    if not said or view.data.get("membershipDurationDays") != int(said[1][1]):
         return
-    for name in ("displayName", "description"):
-        found = _DAYS.search(view.text(name))
-        if found and days == int(found[1]) and view.whole("filterClauses"):
-            text = f"{name} speaks of {found[1]} days; membershipDurationDays is no window for counting"
-            way = f"add `inAnyNDayPeriod: {found[1]}` to the filter that counts"
-            yield Finding(("membershipDurationDays",), "window-only-in-membership", text, way)
-            return
+    counts = {"numericFilter", "betweenFilter"}
+    counted = any(condition_of(leaf.data)[0] in counts for leaf in view.leaves)
+    windows = any(leaf.data.get("inAnyNDayPeriod") for leaf in view.leaves)
+    if counted and not windows and view.whole("filterClauses"):
+        name, found = said
+        text = f"{name} speaks of {found[1]} days; membershipDurationDays is no window for counting"
+        way = f"add `inAnyNDayPeriod: {found[1]}` to the filter that counts"
+        yield Finding(("membershipDurationDays",), "window-only-in-membership", text, way)
 
 
 def _trigger_name(view: View) -> str:

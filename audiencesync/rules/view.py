@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from audiencesync.fields import LEAVES, Scope
 from audiencesync.schema.findings import Finding
@@ -19,8 +19,7 @@ Json: TypeAlias = dict[str, Any]
 CONDITIONS = ("stringFilter", "inListFilter", "numericFilter", "betweenFilter")
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """One filter: `data` is what stands under its name, `scopes` what is in force there, the step's first.
 
     `event` is the name of the event whose parameter it is about, None outside event parameters. `top` leads
@@ -145,30 +144,9 @@ def _leaf(view: View, route: Route, expression: Json, around: Leaf) -> None:
         if not isinstance(data, dict):
             continue
         inner = (*route, name)
-        found = Leaf(
-            inner,
-            name,
-            data,
-            around.scopes,
-            around.event,
-            around.inside_event,
-            around.negated,
-            around.clause,
-            around.top,
-        )
+        found = around._replace(route=inner, name=name, data=data)
         if name == "notExpression":
-            negated = Leaf(
-                inner,
-                name,
-                data,
-                around.scopes,
-                around.event,
-                around.inside_event,
-                not around.negated,
-                around.clause,
-                around.top,
-            )
-            _leaf(view, inner, data, negated)
+            _leaf(view, inner, data, found._replace(negated=not around.negated))
             continue
         view.leaves.append(found)
         if name == "eventFilter" and not around.inside_event:

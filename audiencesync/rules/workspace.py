@@ -22,7 +22,7 @@ class File:
     display_name: str
     triggers: bool
     manage: Json
-    places: dict[Route, tuple[Location, Location]]
+    places: dict[Route, Location]
 
     @property
     def key_route(self) -> Route:
@@ -41,8 +41,7 @@ class File:
 
     def problem(self, finding: Finding, severity: Severity) -> Problem:
         """A finding as a problem of this file."""
-        place = self.places[finding.route][finding.key]
-        return Problem(place, finding.rule, finding.message, severity, finding.help)
+        return Problem(self.places[finding.route], finding.rule, finding.message, severity, finding.help)
 
     def adoptions(self) -> list[tuple[str, str, Route]]:
         """Each id to adopt with its target, "" for all of them, and its place."""
@@ -61,17 +60,20 @@ def file_of(document: Document, view: View) -> File:
     """What the rules over all files need of one; the key is the file's stem where it does not say one."""
     manage = view.manage
     key = manage.get("key")
-    routes: list[Route] = [(), ("displayName",), ("eventTrigger",)]
-    for name, value in manage.items():
-        inner = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-        routes += [("manage", name), *(("manage", name, step) for step in inner)]
+    routes: list[Route] = [(), ("displayName",), ("eventTrigger",), ("manage", "key"), ("manage", "adopt")]
+    for name in ("targets", "previousKeys", "adopt"):
+        inner = manage.get(name)
+        steps = inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()
+        routes += [("manage", name, step) for step in steps]
+    named: set[Route] = {("eventTrigger",), *(route for route in routes if route[1:2] == ("adopt",))}
+    named.discard(("manage", "adopt"))
     return File(
         document.path,
         key if isinstance(key, str) else stem(document.path),
         view.text("displayName").strip(),
         bool(view.data.get("eventTrigger")),
         manage,
-        {route: (document.locate(route), document.locate(route, key=True)) for route in routes},
+        {route: document.locate(route, key=route in named) for route in routes},
     )
 
 
@@ -185,7 +187,7 @@ def unknown_target(files: Files) -> Findings:
             if name not in known:
                 text = f"the target {shown(name)} is not in the settings"
                 way = f"known targets: {listed(known)}"
-                yield file, Finding(place, "unknown-target", text, way, key=place[1] == "adopt")
+                yield file, Finding(place, "unknown-target", text, way)
 
 
 def same_adoption(files: Files) -> Findings:
@@ -255,7 +257,7 @@ def _over(files: Files, limit_name: str, rule: str, what: str) -> Findings:
             )
             way = "keep some out with manage.targets, or raise the limit if the property takes more"
             place: Route = ("eventTrigger",) if limit_name == "triggers" else ()
-            yield own[limit], Finding(place, rule, text, way, key=True)
+            yield own[limit], Finding(place, rule, text, way)
 
 
 def too_many_audiences(files: Files) -> Findings:
