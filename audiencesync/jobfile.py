@@ -77,6 +77,19 @@ def _safe(name: str) -> str:
     return f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+def _read(data: dict[str, Any]) -> State:
+    """A state out of its JSON; raises ValueError, TypeError or KeyError for any other."""
+    if data.pop("formatVersion") != VERSION or datetime.fromisoformat(data["started_at"]).tzinfo is None:
+        raise ValueError
+    state = State(**{**data, "stage": Stage(data["stage"])})
+    mappings = all(isinstance(data[name], dict) for name in ("asked", "output", "manifest"))
+    if not mappings or not isinstance(data["job"], str):
+        raise TypeError
+    if not state.job and state.stage is not Stage.SUBMITTING:
+        raise ValueError
+    return state
+
+
 class JobFile:
     """The state file of one export; `folder` is the workspace's own .audiencesync/."""
 
@@ -101,19 +114,11 @@ class JobFile:
         Raises ExportError for a file that cannot be read: a job may be under way that nobody knows of.
         """
         try:
-            data = json.loads(self.path.read_bytes())
-            fresh = data.pop("formatVersion") == VERSION
-            state = State(**{**data, "stage": Stage(data["stage"])})
-            begun = datetime.fromisoformat(state.started_at).tzinfo is not None
+            return _read(json.loads(self.path.read_bytes()))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._damaged() from error
-        mappings = (state.asked, state.output, state.manifest)
-        named = isinstance(state.job, str) and (state.job != "" or state.stage is Stage.SUBMITTING)
-        if not (fresh and begun and named and all(isinstance(each, dict) for each in mappings)):
-            raise self._damaged()
-        return state
 
     def _damaged(self) -> ExportError:
         return ExportError(
