@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def target(workspace: Workspace, name: str = "") -> Target:
             else "no target is named and the settings have no defaultTarget"
         )
         raise UsageError(f"{wrong}: name one of {names} with -t")
-    return found
+    if found.credentials in ("default", "anonymous"):
+        return found
+    # Paths in the settings are relative to the settings file.
+    return replace(found, credentials=str(workspace.folder / found.credentials))
 
 
 @contextmanager
@@ -76,8 +80,6 @@ def connect(
 
     wanted = target(workspace, name)
     if wanted.endpoint == "local":
-        from dataclasses import replace
-
         from audiencesync.local.store import Store
 
         unpaced = replace(options or http.Options(), limits=None)

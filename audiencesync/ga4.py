@@ -117,9 +117,17 @@ class Property:
 
     def service_level(self) -> str:
         """Give GOOGLE_ANALYTICS_STANDARD, GOOGLE_ANALYTICS_360, or "" where the server does not say."""
-        path = f"/v1alpha/{self.name}"
-        level = _resource(self._admin.send(Request("GET", path)), path).get("serviceLevel")
+        level = self._itself().get("serviceLevel")
         return level if isinstance(level, str) else ""
+
+    def account(self) -> str:
+        """Give the number of the Analytics account that the property is in, or ""."""
+        name = str(self._itself().get("account") or "")
+        return name.removeprefix("accounts/") if re.fullmatch(r"accounts/[0-9]{1,20}", name) else ""
+
+    def _itself(self) -> dict[str, Any]:
+        path = f"/v1alpha/{self.name}"
+        return _resource(self._admin.send(Request("GET", path)), path)
 
     def change_history(self, account: str, since: datetime) -> list[dict[str, Any]]:
         """Give the changes to the property's audiences since a moment, which has a time zone."""

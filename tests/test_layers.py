@@ -234,9 +234,17 @@ def _names(node: ast.AST, module: str, *, is_package: bool) -> list[str]:
             base = [*own[: len(own) - up], *([node.module] if node.module else [])]
             return [".".join([*base, alias.name]) for alias in node.names]
         case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__")):
-            first = node.args[0] if node.args else None
-            return [first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else "?"]
+            return [named(node.args[0] if node.args else None)]
     return []
+
+
+def named(argument: ast.expr | None) -> str:
+    """Give the module that an import_module names: of a computed name its fixed start, else "?"."""
+    if isinstance(argument, ast.JoinedStr) and argument.values:
+        argument = argument.values[0]
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return argument.value.rstrip(".")
+    return "?"
 
 
 def own_target(name: str, rooms: set[str]) -> str | None:

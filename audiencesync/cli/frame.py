@@ -144,6 +144,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("remote", "Carries a plan out: the one in PLANFILE, or one that is made now."),
     "import": ("setup", "Writes a file for each live audience that has none; the next plan adopts them."),
     "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
+    "drift": ("outside", "Shows what changed outside git, and by whom where the change history can be read."),
     "export": ("data", "Members of GA4 audiences; GrowingIO tags, segments and analyses."),
     "doctor": ("setup", "Looks at settings, credentials, scopes, APIs, role and limits; writes nothing."),
     "emulator": (
@@ -212,24 +213,22 @@ def output_format(*formats: str) -> Callable[[F], F]:
     )
 
 
-def command(name: str, **attributes: Any) -> Callable[[Callable[..., int]], click.Command]:  # noqa: ANN401
+def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
     """A command whose function takes the Frame and its options and returns the exit code."""
 
     def decorate(function: Callable[..., int]) -> click.Command:
         @click.pass_context
-        def run(ctx: click.Context, /, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        def call(ctx: click.Context, /, *args: Any, **options: Any) -> None:  # noqa: ANN401 - click's parameters
             frame = ctx.ensure_object(Frame)
             frame.json = options.get("format_") == "json"
             with reported(frame) as code:
                 code.append(function(frame, *args, **options))
             ctx.exit(code[-1])
 
-        run.__doc__ = function.__doc__
-        wrapped = cast("Callable[..., Any]", run)
-        for parameter in getattr(function, "__click_params__", []):
-            wrapped.__dict__.setdefault("__click_params__", []).append(parameter)
-        made: click.Command = click.command(name, **attributes)(global_options(wrapped))
-        return made
+        call.__doc__ = function.__doc__
+        # click keeps the options that decorate a function in this attribute of it.
+        call.__dict__["__click_params__"] = list(getattr(function, "__click_params__", []))
+        return click.command(name, cls=click.Command)(global_options(call))
 
     return decorate
 

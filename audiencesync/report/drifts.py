@@ -21,7 +21,7 @@ _WAYS = {
     Kind.EDITED: "`audiencesync drift --accept` writes it into the file, `audiencesync apply` takes it back",
     Kind.ARCHIVED: "delete the file if that is right; `audiencesync apply` creates it anew, with a new id",
     Kind.CREATED: "`audiencesync import` writes a file for it, or leave it to whoever made it",
-    Kind.DIFFERS: "`audiencesync drift --accept` writes GA4's values into the file, `audiencesync apply` the file's",
+    Kind.DIFFERS: "`audiencesync drift --accept` lets GA4's values win, `audiencesync apply` the file's",
 }
 
 
@@ -33,17 +33,11 @@ def _lines(found: Difference) -> tuple[Spans, ...]:
     if found.event:
         lines.append(line("    by ", code(found.event.actor or "somebody"), f" at {found.event.when}"))
     if found.is_drift:
-        lines += [
-            line(
-                "    ",
-                code(change.path),
-                ": the file says ",
-                code(repr(change.after)),
-                ", GA4 ",
-                code(repr(change.before)),
+        for change in found.changes:
+            file, held = (
+                code(json.dumps(side, ensure_ascii=False)) for side in (change.after, change.before)
             )
-            for change in found.changes
-        ]
+            lines.append(line("    ", code(change.path), ": the file says ", file, ", GA4 holds ", held))
         lines.append(line("    ", Span(_WAYS[found.kind], Tone.DIM)))
     return tuple(lines)
 
