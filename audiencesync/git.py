@@ -23,15 +23,15 @@ class LastChange:
     subject: str
 
 
-def _run(folder: Path, *arguments: str) -> bytes | None:
-    """What git prints; None where it refuses or is not there."""
+def _run(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
+    """What git prints, `given` on its standard input; None where it refuses or is not there."""
     try:
         done = subprocess.run(  # noqa: S603 - our own words and a revision behind --end-of-options
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
             capture_output=True,
             check=False,
             timeout=_TIMEOUT,
-            stdin=subprocess.DEVNULL,
+            input=given,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -66,14 +66,33 @@ def files_at(folder: Path, revision: str) -> dict[str, bytes]:
         )
         raise UsageError(f"git knows no revision {revision!r} here: {way}")
     name = found.decode().strip()
-    listed = _run(folder, "ls-tree", "-r", "-z", "--name-only", name, "--", ".") or b""
-    files: dict[str, bytes] = {}
-    for raw in listed.split(b"\0"):
-        path = raw.decode("utf-8", "surrogateescape")
-        if path:
-            content = _run(folder, "cat-file", "blob", f"{name}:./{path}")
-            files[str(folder / path)] = content if content is not None else b""
-    return files
+    listed = (_run(folder, "ls-tree", "-r", "-z", "--name-only", name, "--", ".") or b"").split(b"\0")
+    return dict(zip(_paths(folder, listed), _blobs(folder, name, listed), strict=True))
+
+
+def _paths(folder: Path, listed: list[bytes]) -> list[str]:
+    return [str(folder / raw.decode("utf-8", "surrogateescape")) for raw in listed if raw]
+
+
+def _blobs(folder: Path, commit_: str, listed: list[bytes]) -> list[bytes]:
+    """The files' contents, out of one process; a submodule or a name with a newline is empty."""
+    wanted = b"".join(commit_.encode() + b":./" + raw.replace(b"\n", b"") + b"\n" for raw in listed if raw)
+    answer = _run(folder, "cat-file", "--batch", given=wanted) or b""
+    found = []
+    at = 0
+    for raw in listed:
+        if not raw:
+            continue
+        end = answer.find(b"\n", at)
+        head = answer[at:end].split(b" ")
+        at = end + 1
+        if head[1:2] == [b"blob"]:
+            size = int(head[2])
+            found.append(answer[at : at + size])
+            at += size + 1
+        else:
+            found.append(b"")
+    return found
 
 
 def last_change(path: Path) -> LastChange | None:
