@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from audiencesync.action import Reason
+from audiencesync.errors import AudiencesyncError
 from audiencesync.report.documents import Document, error_of, head
 from audiencesync.report.page import Page, Span, Spans, Text, Tone, code, line
 
@@ -40,12 +41,16 @@ class Result(Protocol):
         """The platform's id of the job."""
 
     @property
-    def error(self) -> Reason | None:
+    def error(self) -> AudiencesyncError | None:
         """Why it is not done."""
 
 
 def _text(path: object) -> str | None:
     return None if path is None else str(path)
+
+
+def _reason(error: AudiencesyncError | None) -> Reason | None:
+    return Reason(error.code, str(error)) if error else None
 
 
 def _told(result: Result) -> Iterator[Spans]:
@@ -63,7 +68,7 @@ def _told(result: Result) -> Iterator[Spans]:
         Span(job, Tone.DIM),
     )
     if result.error:
-        yield line("    ", Span(f"[{result.error.code}]: {result.error.message}", Tone.ERROR))
+        yield line("    ", Span(f"[{result.error.code}]: {result.error}", Tone.ERROR))
 
 
 def page(results: Sequence[Result]) -> Page:
@@ -84,7 +89,7 @@ def document(results: Sequence[Result], error: Reason | None = None) -> Document
                 "path": _text(result.path),
                 "manifest": _text(result.manifest),
                 "job": result.job or None,
-                "error": error_of(result.error),
+                "error": error_of(_reason(result.error)),
             }
             for result in results
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from audiencesync.report.escape import VALUE_LIMIT, cells, inert, without_commands
@@ -100,29 +101,29 @@ def _wrapped(spans: Spans, width: int, paint: Painter) -> Iterator[str]:
     """The line broken at spaces; what follows the first is indented by two."""
     runs: list[_Run] = []
     room = width
-    for span in spans:
-        for word in _words(inert(span.text)):
-            if cells(word.rstrip(" ")) > room and runs and runs[-1][0].endswith(" "):
-                yield _line(runs, paint)
-                runs, room = [("  ", Tone.PLAIN)], width - 2
-            if runs and runs[-1][1] is span.tone:
-                runs[-1] = (runs[-1][0] + word, span.tone)
-            else:
-                runs.append((word, span.tone))
-            room -= cells(word)
+    for word in _words(spans):
+        text = "".join(part for part, _ in word)
+        if runs and cells(text.rstrip(" ")) > room:
+            yield _line(runs, paint)
+            runs, room = [("  ", Tone.PLAIN)], width - 2
+        for part, tone in word:
+            joined = runs and runs[-1][1] is tone
+            runs = [*runs[:-1], (runs[-1][0] + part, tone)] if joined else [*runs, (part, tone)]
+        room -= cells(text)
     yield _line(runs, paint)
 
 
-def _words(text: str) -> Iterator[str]:
-    """The words, each with the spaces behind it."""
-    start = 0
-    while start < len(text):
-        end = text.find(" ", start)
-        end = len(text) if end < 0 else end
-        while end < len(text) and text[end] == " ":
-            end += 1
-        yield text[start:end]
-        start = end
+def _words(spans: Spans) -> Iterator[list[_Run]]:
+    """The words, each with the spaces behind it; one that changes its tone inside is one word."""
+    word: list[_Run] = []
+    for span in spans:
+        for part in re.findall(r"[^ ]+ *| +", inert(span.text)):
+            if word and word[-1][0].endswith(" "):
+                yield word
+                word = []
+            word.append((part, span.tone))
+    if word:
+        yield word
 
 
 def _table(table: Table, paint: Painter) -> Iterator[str]:

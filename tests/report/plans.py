@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 from audiencesync import live as lives
@@ -43,7 +43,7 @@ class Report:
     estimates: tuple[Estimate, ...]
     as_of: date = date(2026, 11, 20)
     engine: str = "duckdb"
-    window: tuple[date, date] = field(default=(date(2026, 9, 1), date(2026, 11, 20)))
+    window: tuple[date, date] | None = (date(2026, 9, 1), date(2026, 11, 20))
 
 
 def visitors(country: str, *more: AnyOf, scope: Scope = Scope.SAME_EVENT) -> Clause:
