@@ -10,7 +10,7 @@ _TIME = (
     "cohortNthDay cohortNthMonth cohortNthWeek dateHourMinute day dayOfWeekName isoWeek isoYear "
     "isoYearIsoWeek nthDay nthHour nthMinute nthMonth nthWeek nthYear week yearMonth yearWeek"
 )
-_PLACE = "cityId continentId countryId regionId subContinentId streamName testDataFilterId"
+_PLACE = "cityId continentId countryId streamName testDataFilterId"
 _TRAFFIC = (
     "manualCampaignId manualCampaignName manualCreativeFormat manualMarketingTactic manualMedium "
     "manualSource manualSourceMedium manualSourcePlatform primaryChannelGroup sourceMedium "
@@ -36,14 +36,14 @@ _DV360 = (
     "PartnerId PartnerName Source SourceMedium"
 )
 _OTHERS = (
-    "achievementId audienceResourceName brandingInterest comparison contentGroup corporateProperty "
+    "achievementId brandingInterest contentGroup "
     "currencyCode dateHour defaultChannelGroup eventName firstSessionDate isConversionEvent isKeyEvent "
-    "itemCategoryCombined itemLogicalName landingPage organicGoogleSearchClicks pagePath rfmScore "
+    "landingPage organicGoogleSearchClicks pagePath "
     "screenResolution searchTerm signedInWithUserId transactionId"
 )
 _METRICS = (
     "active1DayUsers active28DayUsers active7DayUsers activeUsers adUnitExposure advertiserAdClicks "
-    "advertiserAdCost advertiserAdCostPerClick advertiserAdCostPerConversion "
+    "advertiserAdCost advertiserAdCostPerClick "
     "advertiserAdCostPerKeyEvent advertiserAdImpressions averagePurchaseRevenue "
     "averagePurchaseRevenuePerPayingUser averagePurchaseRevenuePerUser averageRevenuePerUser "
     "averageSessionDuration bounceRate cartToViewRate cohortActiveUsers cohortTotalUsers conversions "

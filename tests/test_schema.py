@@ -216,6 +216,9 @@ BOUNDS = [
     ("manage", {"reviewBy": "20270228"}, "bad-format"),
     ("manage", {"adopt": "properties/1/audiences/2"}, "bad-format"),
     ("manage", {"adopt": 0}, "out-of-range"),
+    ("manage", {"adopt": 4711.0}, "bad-format"),
+    ("manage", {"adopt": {"demo": 4711.0}}, "bad-format"),
+    ("manage", {"adopt": {}}, "empty-value"),
     ("manage", {"targets": []}, "empty-value"),
     ("manage", {"labels": [""]}, "empty-value"),
     ("manage", {"labels": "vip"}, "wrong-type"),
@@ -608,6 +611,8 @@ def test_the_settings_of_the_manual_are_valid() -> None:
         (("limits",), None, None),
         (("limits",), {}, None),
         (("limits", "audiences"), 0, "out-of-range"),
+        (("limits", "audiences"), 5.0, "bad-format"),
+        (("limits", "audiences"), 5.5, "wrong-type"),
         (("limits", "triggers"), 0, None),
         (("limits", "destructive"), -1, "out-of-range"),
         (("events",), {}, "one-of"),
@@ -632,6 +637,15 @@ def test_the_settings_of_the_manual_are_valid() -> None:
 )
 def test_a_setting(route: tuple[str, ...], value: object, rule: str | None) -> None:
     assert rules_of(edited(route, value), "Settings") == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "audiences").rglob("*.yaml")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_what_is_shipped_passes_the_published_schema_in_either_form(path: Path) -> None:
+    name = "workspace" if path.name == "audiencesync.yaml" else "audience"
+    data = parse(str(path), path.read_bytes()).data
+    assert [error.message for error in Draft202012Validator(schema.schema(name)).iter_errors(data)] == []
 
 
 PLAN = {

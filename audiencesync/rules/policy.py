@@ -108,7 +108,7 @@ def policy_membership(view: View) -> Findings:
         membershipDurationDays: 91
     """
     days = view.data.get("membershipDurationDays")
-    if not isinstance(days, int) or isinstance(days, bool):
+    if not isinstance(days, int | float) or isinstance(days, bool):
         return
     counted = MAX_MEMBERSHIP_DAYS if days == -1 else days
     labels = view.manage.get("labels")

@@ -191,11 +191,12 @@ class Builder:
                 return {"type": "boolean"}
             case Kind.INT32:
                 low, high = INT32
-                return {
+                node: Node = {
                     "type": "integer",
                     "minimum": low if field.minimum is None else field.minimum,
                     "maximum": high if field.maximum is None else field.maximum,
                 }
+                return node | ({"format": "exact"} if self.exact(field) else {})
             case Kind.INT64:
                 return {"type": ["string", "integer"]} | self.pattern(WHOLE, "int64") | _bounds(field)
             case Kind.DOUBLE:
@@ -206,12 +207,17 @@ class Builder:
                 return {"type": "string", "format": "date"} | ({} if self.publish else {"format": "day"})
             case Kind.ID_OR_MAP:
                 one = {"type": ["string", "integer"], "minimum": 1} | self.pattern(LIVE_ID)
+                one |= {} if self.publish else {"format": "exact"}
                 kinds = ["string", "integer", "object"]
                 return one | {"type": kinds, "additionalProperties": one, "minProperties": 1}
             case Kind.TEXT_MAP:
                 return {"type": "object", "additionalProperties": {"type": "string"}}
             case _:
                 return self._text(field, item=item)
+
+    def exact(self, field: Field) -> bool:
+        """Whether 30.0 will not do for 30: the settings go into records as they are, unlike GA4's numbers."""
+        return not self.publish and field in SETTINGS
 
     def _text(self, field: Field, *, item: bool) -> Node:
         if field.pattern and _WORDS.fullmatch(field.pattern):

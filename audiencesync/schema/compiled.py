@@ -49,7 +49,13 @@ def is_finite(value: object) -> bool:
     return not isinstance(value, float) or isfinite(value)
 
 
+def is_exact(value: object) -> bool:
+    """Whether a number is written without a point."""
+    return not isinstance(value, float)
+
+
 FORMATS: dict[str, Check] = {
+    "exact": is_exact,
     "int64": is_int64,
     "day": is_day,
     "duration-text": is_duration,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from os.path import commonprefix
 from typing import Any
 
 from audiencesync.fields import ENUMS
@@ -140,7 +139,8 @@ def _word_help(root: object, route: Route, value: object, words: list[str], kind
 
 def _nearest_end(folded: str, words: list[str]) -> str:
     """The word whose part behind the common beginning is nearly the given one."""
-    shared = commonprefix(words)  # noqa: RUF071 - words, not paths: letter by letter is what is wanted
+    letters = enumerate(zip(*words, strict=False))
+    shared = words[0][: next((index for index, column in letters if len(set(column)) > 1), 0)]
     guess = nearest(folded.removeprefix(shared), [word.removeprefix(shared) for word in words])
     return f"{shared}{guess}" if guess else ""
 
@@ -214,6 +214,7 @@ _FORMAT_HELP = {
     "day": ("a day of the calendar, as YYYY-MM-DD", "write a day such as 2027-03-31"),
     "duration-text": ("seconds with at most 9 decimals and an s", 'write seconds, such as "1800s" or "3.5s"'),
     "finite": ("a finite number", "write a finite number"),
+    "exact": ("a whole number, written without a point", "write it without the point"),
 }
 
 
@@ -233,7 +234,7 @@ def _bad_text(route: Route, value: Any, schema: Node) -> Finding:  # noqa: ANN40
         if re.fullmatch(r"[-+]?[0-9]*\.[0-9]+", value) and name == "int64Value":
             way = f"write doubleValue: {value} for a number with a fraction"
         return Finding(route, "bad-format", f"{name} is {shown(value)}; it has to be a whole number", way)
-    if kind in _FORMAT_HELP:
+    if kind in _FORMAT_HELP and not (kind == "exact" and isinstance(value, str)):
         wanted, way = _FORMAT_HELP[kind]
         if kind == "duration-text":
             way = _duration_help(value) or way
