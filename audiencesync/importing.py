@@ -280,7 +280,7 @@ def _sort(
 
 def slug(display_name: str) -> str:
     """A name as a file's stem: lower-case ASCII letters, digits and hyphens; "" where none is left."""
-    plain = unicodedata.normalize("NFKD", display_name[:1000]).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", display_name[:1000]).casefold().encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:MAX_STEM].strip("-")
 
 
