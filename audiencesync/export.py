@@ -118,18 +118,17 @@ def run(
 ) -> Iterator[Result]:
     """Carries exports out and yields each one's result as it ends; never raises for what went wrong in one.
 
-    Every job is asked about at least once. Without `wait`, or after `timeout` seconds (an hour if None), a
-    job that goes on is left to the next run. `restart` forgets jobs under way and asks for new ones.
+    Without `wait`, a new job is left to the next run at once, and one under way unless it has ended. With it,
+    `timeout` is in seconds, an hour if None. `restart` forgets jobs under way and asks for new ones.
     """
-    patience = (DEFAULT_TIMEOUT if timeout is None else timeout) if wait else 0.0
-    deadline = world.clock() + patience
+    patience = DEFAULT_TIMEOUT if timeout is None else timeout
+    terms = _Terms(world.clock() + (patience if wait else 0.0), wait=wait, restart=restart)
     places: dict[Path, str] = {}
     queue: list[tuple[float, int, Generator[float, None, Result]]] = []
     for number, export in enumerate(exports):
-        path = _path(world, export)
-        errand = _Errand(export, world, path, deadline, restart=restart)
-        errand.twin = places.setdefault(path.resolve(), export.name)
-        queue.append((0.0, number, errand.steps()))
+        path = Path(world.base_dir, Path(export.to).expanduser())
+        twin = places.setdefault(path.resolve(), export.name)
+        queue.append((0.0, number, _Errand(export, world, path, terms).steps(twin)))
     try:
         while queue:
             due, number, steps = heapq.heappop(queue)
@@ -144,26 +143,29 @@ def run(
             steps.close()
 
 
-def _path(world: World, export: Export) -> Path:
-    return Path(world.base_dir, Path(export.to).expanduser())
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """The terms of a run; `deadline` is by the world's clock."""
+
+    deadline: float
+    wait: bool
+    restart: bool
 
 
 class _Errand:
     """One export on its way through a run."""
 
-    def __init__(self, export: Export, world: World, path: Path, deadline: float, *, restart: bool) -> None:
-        self._export, self._world, self._path = export, world, path
-        self._deadline, self._restart = deadline, restart
+    def __init__(self, export: Export, world: World, path: Path, terms: _Terms) -> None:
+        self._export, self._world, self._path, self._terms = export, world, path, terms
         self._file = JobFile(world.state_dir, export.name)
         self._job_id: str | None = None
         self._told = ("", -1)
-        self.twin = export.name
 
-    def steps(self) -> Generator[float, None, Result]:
-        """Does the errand; yields the seconds until it wants to go on."""
+    def steps(self, twin: str) -> Generator[float, None, Result]:
+        """Does the errand; yields the seconds until it wants to go on. `twin` writes its file first."""
         name = self._export.name
         try:
-            self._preflight()
+            self._preflight(twin)
             with self._file.locked():
                 manifest = yield from self._carry()
         except errors.UnfinishedError as error:
@@ -193,11 +195,11 @@ class _Errand:
 
     # Before anything is sent
 
-    def _preflight(self) -> None:
+    def _preflight(self, twin: str) -> None:
         """Raises for whatever would make the export fail after a job was paid for."""
         export = self._export
-        if self.twin != export.name:
-            raise errors.UsageError(f"{export.name} and {self.twin} write the same file: {self._path}")
+        if twin != export.name:
+            raise errors.UsageError(f"{export.name} and {twin} write the same file: {self._path}")
         rows.check(self._path)
         if export.analysis and not export.type:
             raise errors.UsageError(f"exports.{export.name}: `analysis` needs a `type`")
@@ -232,7 +234,7 @@ class _Errand:
                 return manifest
             state = replace(state, stage=Stage.SUBMITTED, manifest={})
         picked_up = state is not None
-        state = state or self._submit(job)
+        state = state or self._reuse(job) or self._submit(job)
         self._job_id = state.job
         # Whoever submits side by side submits all before any is asked about.
         yield 0.0
@@ -240,25 +242,29 @@ class _Errand:
         if isinstance(answer, jobs.Dead) and answer.gone and picked_up:
             self._tell(f"{answer.reason}; asking for a new one")
             self._file.remove()
-            state = self._submit(job)
+            state = self._reuse(job) or self._submit(job)
             self._job_id = state.job
             answer = yield from self._wait(job, state)
         if isinstance(answer, jobs.Dead):
             self._file.remove()
             raise errors.ExportError(f"{answer.reason}; the next run asks for a new one")
-        return self._fetch(job, state, answer)
+        try:
+            return self._fetch(job, state, answer)
+        except (errors.ExportError, errors.NotFoundError) as error:
+            raise errors.ExportError(
+                f"{error}. The next run goes on with the job {state.job}; --restart asks for a new one"
+            ) from error
 
     def _pick_up(self, job: jobs.Job) -> State | None:
         """The state that an earlier run left, if it is about the same question."""
         self._file.sweep()
-        if self._restart:
-            self._file.remove()
-            return None
-        state = self._file.load()
-        if state is None:
-            return None
-        if state.asked != job.asked():
+        state = None if self._terms.restart else self._file.load()
+        if state is not None and state.asked != job.asked():
             self._tell("the settings have changed: the job under way is forgotten")
+            state = None
+        if state is None or state.stage is not Stage.WRITTEN:
+            rows.discard(rows.part_of(self._path))
+        if state is None:
             self._file.remove()
             return None
         if state.stage is not Stage.SUBMITTING:
@@ -266,22 +272,28 @@ class _Errand:
             return state
         if found := job.recover(datetime.fromisoformat(state.started_at)):
             self._tell(f"the submit of {state.started_at} did arrive: going on with {found}")
-            state = replace(state, stage=Stage.SUBMITTED, job=found)
-            self._file.save(state)
-            return state
+            return self._saved(replace(state, stage=Stage.SUBMITTED, job=found))
         raise errors.AmbiguousSubmitError(
             f"a submit at {state.started_at} was not answered, so nobody knows whether a job was started: "
             "look on the platform, then use --restart to start a new one"
         )
 
+    def _new_state(self, job: jobs.Job) -> State:
+        return State(Stage.SUBMITTING, job.asked(), jobfile.timestamp(self._world.clock()))
+
+    def _reuse(self, job: jobs.Job) -> State | None:
+        """A job that is there already, unless a new one is wanted."""
+        if self._terms.restart:
+            return None
+        found = job.existing(datetime.fromtimestamp(self._world.clock(), UTC))
+        if not found:
+            return None
+        self._tell(f"using {found}, which is younger than a day")
+        return self._saved(replace(self._new_state(job), stage=Stage.SUBMITTED, job=found))
+
     def _submit(self, job: jobs.Job) -> State:
-        """Starts a job, or takes one that is there. The intent is on disk before the request is sent."""
-        now = self._world.clock()
-        state = State(Stage.SUBMITTED, job.asked(), jobfile.timestamp(now))
-        if not self._restart and (found := job.existing(datetime.fromtimestamp(now, UTC))):
-            self._tell(f"using {found}, which is younger than a day")
-            return self._saved(replace(state, job=found))
-        intent = self._saved(replace(state, stage=Stage.SUBMITTING))
+        """Starts a job. The intent is on disk before the request is sent."""
+        intent = self._saved(self._new_state(job))
         try:
             found = job.submit()
         except errors.AudiencesyncError as error:
@@ -292,7 +304,14 @@ class _Errand:
                 f"nobody knows whether the job was started: {error}. It is not sent again without --restart"
             ) from error
         self._tell(f"started the job {found}")
-        return self._saved(replace(intent, stage=Stage.SUBMITTED, job=found))
+        state = self._saved(replace(intent, stage=Stage.SUBMITTED, job=found))
+        if not self._terms.wait:
+            self._job_id = found
+            raise self._unfinished(state)
+        return state
+
+    def _unfinished(self, state: State) -> errors.UnfinishedError:
+        return errors.UnfinishedError(f"the job {state.job} goes on: the next run picks it up")
 
     def _saved(self, state: State) -> State:
         self._file.save(state)
@@ -315,9 +334,9 @@ class _Errand:
                     return answer
                 case jobs.Waiting(text, fraction):
                     self._tell(text, fraction)
-            left = self._deadline - self._world.clock()
+            left = self._terms.deadline - self._world.clock()
             if left <= 0:
-                raise errors.UnfinishedError(f"the job {state.job} goes on: the next run picks it up")
+                raise self._unfinished(state)
             yield min(pause, left)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 

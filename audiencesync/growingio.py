@@ -51,13 +51,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a poll answers; `uris` is empty until the files are there.
+    """What a poll answers; `uris` is empty until the files are there, `trouble` where all is well.
 
     The id is left out: for analyses it is a placeholder, and the submit's own id is what is sent back.
     """
 
     stage: str
     uris: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,10 @@ class GrowingIO:
     def __init__(self, platform: Platform, connection: Connection) -> None:
         self.platform = platform
         self._connection = connection
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._connection.close()
 
     # What there is
 
@@ -240,11 +245,9 @@ class GrowingIO:
         found = self._ask("JobResult", query).get("jobResult")
         if not isinstance(found, Mapping):
             return None
-        if trouble := _trouble(found.get("error")):
-            return JobResult(f"ERROR ({trouble})")
         uris = found.get("uris")
         kept = tuple(uri for uri in uris if isinstance(uri, str) and uri) if isinstance(uris, list) else ()
-        return JobResult(str(found.get("stage") or "NONE"), kept)
+        return JobResult(str(found.get("stage") or "NONE"), kept, _trouble(found.get("error")))
 
     # GraphQL
 
@@ -397,7 +400,10 @@ def _message(refusal: object) -> str:
 
 
 def _trouble(error: object) -> str:
-    """The text of a job's `error`; one whose code and message are empty is a success."""
+    """The text of a job's `error`; one whose code and message are empty is a success.
+
+    It is not asked for, since the guide does not show it; some platforms answer it all the same.
+    """
     if not isinstance(error, Mapping):
         return ""
     return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))[:500]

@@ -156,6 +156,8 @@ class MembersJob:
     def read(self, job: str, ready: Ready, tools: Tools) -> Table:
         """Columns come as the settings name them, whatever order the export has."""
         made = ready.export or self.remote.export(job)
+        if made.tokens is not None:
+            tools.tell(f"the export cost {made.tokens:,} quota tokens", None)
         there, wanted = made.dimensions or self.export.dimensions, self.export.dimensions
         if set(there) != set(wanted):
             raise errors.ExportError(f"the export {job} has the dimensions {', '.join(there)}")
@@ -281,8 +283,10 @@ class PlatformJob:
     def poll(self, job: str) -> Poll:
         """FINISH and ERROR are final, an unknown stage is not; files may come some polls after FINISH."""
         result = self.client.job_result(job)
-        if result is not None and result.stage.startswith("ERROR"):
-            return Dead(f"GrowingIO's job ended in {result.stage}")
+        if result is not None and (result.stage == "ERROR" or result.trouble):
+            return Dead(
+                f"GrowingIO's job failed: {result.trouble or 'it ended in ERROR and does not say why'}"
+            )
         if result is not None and result.stage == "FINISH" and result.uris:
             return Ready(result.uris)
         if result is not None and result.stage != "FINISH":

@@ -62,6 +62,9 @@ def check(path: Path) -> None:
         raise ExportError("Parquet is written by DuckDB, which is not installed: `pip install duckdb`")
     if path.is_dir():
         raise ExportError(f"{path} is a folder: name a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ExportError(f"{path} cannot be written: {above} is no folder that takes files")
 
 
 def part_of(path: Path) -> Path:

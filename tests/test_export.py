@@ -275,6 +275,7 @@ def test_progress_is_told_once_for_each_change(shop: Shop) -> None:
     assert any(0 < fraction < 1 for fraction in fractions)
     assert fractions[-1] == 1.0
     assert not any("dev-1" in str(each) for each in shop.said)
+    assert any("quota tokens" in str(each) for each in shop.said)
 
 
 @BOTH
@@ -288,6 +289,14 @@ def test_without_waiting_the_job_is_left_running_and_the_next_run_picks_it_up(
     second = shop.one(wanted)
     assert (second.status, second.job) == ("done", first.job)
     assert len(shop.posts("/audienceExports")) + len(shop.platform.jobs) == 1
+
+
+def test_a_new_job_is_not_asked_about_without_waiting_and_a_finished_one_is_fetched(shop: Shop) -> None:
+    shop.platform.switches.stages = []
+    assert shop.one(TAG, wait=False).status == "running"
+    assert not shop.platform.queries("jobResult")
+    assert shop.one(TAG, wait=False).status == "done"
+    assert not shop.slept
 
 
 def test_a_run_ends_in_time(shop: Shop) -> None:
@@ -546,6 +555,19 @@ def test_error_is_the_end_and_the_next_run_starts_anew(shop: Shop) -> None:
     assert len(shop.platform.jobs) == 2
 
 
+def test_a_stage_that_only_begins_like_error_is_not_the_end(shop: Shop) -> None:
+    shop.platform.switches.stages = ["ERROR_RETRYING"]
+    assert shop.one(TAG).status == "done"
+
+
+def test_an_error_on_a_job_ends_it(shop: Shop) -> None:
+    shop.one(TAG, wait=False)
+    shop.platform.switches.error = {"code": "E7", "message": "deleted"}
+    result = shop.one(TAG)
+    assert (result.status, "E7 deleted" in str(result.error)) == ("failed", True)
+    assert not shop.states
+
+
 @pytest.mark.parametrize("header_once", [False, True])
 def test_several_files_become_one(shop: Shop, header_once: bool) -> None:
     uris = ["/jobs/results/a/用户 1&2.csv", "%2Fjobs%2Fresults%2Fa%2F100%25.csv", "/jobs/c#.csv"]
@@ -606,7 +628,7 @@ def test_a_download_that_is_no_file_leaves_the_old_file_and_keeps_the_job(shop: 
     shop.platform.rows = (*shop.platform.rows, ("neu", "1"))
     shop.platform.faults.download = [fault]
     result = shop.one(TAG)
-    assert result.status == "failed"
+    assert (result.status, "--restart" in str(result.error)) == ("failed", True)
     assert table(old) == before
     assert manifest(old)["rows"] == 3
     assert shop.one(TAG).rows == 4

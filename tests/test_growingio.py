@@ -150,8 +150,17 @@ def test_a_refused_submit_says_why(client: GrowingIO, platform: Platform) -> Non
 
 
 def test_an_empty_error_on_a_job_is_a_success(client: GrowingIO, platform: Platform) -> None:
-    platform.switches.empty_error = True
-    assert client.submit_tag("tag_payment_times") in platform.jobs
+    platform.switches.error = {"code": "", "message": ""}
+    job = client.submit_tag("tag_payment_times")
+    assert client.job_result(job) == JobResult("RUNNING")
+
+
+def test_an_error_on_a_job_is_a_failure(client: GrowingIO, platform: Platform) -> None:
+    job = client.submit_tag("tag_payment_times")
+    platform.switches.error = {"code": "E7", "message": "标签已删除"}
+    assert client.job_result(job) == JobResult("RUNNING", trouble="E7 标签已删除")
+    with pytest.raises(errors.ApiError, match="E7 标签已删除"):
+        client.submit_tag("tag_payment_times")
 
 
 def test_an_unknown_job_is_none(client: GrowingIO) -> None:

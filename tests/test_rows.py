@@ -226,6 +226,12 @@ def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
         rows.check(tmp_path / "a.csv")
 
 
+def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.ExportError, match="is no folder"):
+        rows.check(tmp_path / "file" / "x" / "a.csv")
+
+
 def test_parquet_without_duckdb_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "find_spec", lambda _: None)
     with pytest.raises(errors.ExportError, match="pip install duckdb"):
