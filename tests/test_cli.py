@@ -431,3 +431,76 @@ def test_the_shipped_workspace_is_planned_from_anywhere(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "to create" in done.stdout
     assert time.monotonic() - began < 60
+
+
+# ---------------------------------------------------------------- previews
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> str:
+    """Three users, two of whom bought, in the columns that every export has."""
+    import duckdb
+
+    path = tmp_path / "events.parquet"
+    duckdb.execute(
+        "COPY (SELECT '20260101' AS event_date, 1767225600000000 + i AS event_timestamp, "
+        "CASE WHEN i < 2 THEN 'purchase' ELSE 'page_view' END AS event_name, 'u' || i AS user_pseudo_id "
+        f"FROM range(3) t(i)) TO '{path}' (FORMAT parquet)"
+    )
+    return str(path)
+
+
+def test_a_preview_counts_the_users_of_the_files(shell: Shell, events: str) -> None:
+    found = shell.json("preview", "--events", events)
+    assert shell.code == 0
+    assert (found["asOf"], found["engine"]) == ("2026-01-01", "duckdb")
+    (entry,) = found["previews"]
+    assert (entry["key"], entry["before"], entry["after"], entry["gained"], entry["lost"]) == (
+        "buyers", None, 2, None, None,
+    )  # fmt: skip
+    assert shell("preview", "--events", events) == 0
+    assert "2 users" in shell.out
+    assert "not GA4's own membership" in shell.out
+
+
+def test_a_preview_compares_with_what_ga4_holds(shell: Shell, events: str) -> None:
+    shell.apply()
+    shell.edit("buyers", "purchase", "page_view")
+    (entry,) = shell.json("preview", "--events", events, "--base", "live")["previews"]
+    assert (entry["before"], entry["after"], entry["gained"], entry["lost"]) == (2, 1, 1, 2)
+    assert shell("plan", "--preview") == 1
+    shell.edit("audiencesync", "targets:", f"events: {{parquet: {events}}}\ntargets:")
+    assert shell("plan", "--preview") == 0
+    assert "2 -> 1 users (+1, -2)" in shell.out
+
+
+def test_a_preview_compares_with_a_revision(shell: Shell, events: str) -> None:
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        own = ["git", "-C", str(shell.folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run([*own, *arguments], check=True)
+    shell.edit("buyers", "purchase", "page_view")
+    shell.write("new", BUYERS.replace("Buyers", "New"))
+    found = shell.json("preview", "--events", events, "--base", "HEAD")["previews"]
+    assert [(each["key"], each["before"], each["after"]) for each in found] == [
+        ("buyers", 2, 1),
+        ("new", 0, 2),
+    ]
+    assert shell("preview", "--events", events, "--base", "nope") == 1
+
+
+def test_a_preview_prints_its_statement(shell: Shell, events: str) -> None:
+    import duckdb
+
+    assert shell("preview", "--events", events, "--sql", "duckdb", "--as-of", "2026-01-01") == 0
+    assert duckdb.execute(shell.out).fetchall() == [("buyers", 2)]
+    assert shell("preview", "--sql", "bigquery") == 1
+    shell.edit("audiencesync", "targets:", "events: {bigquery: project.analytics_1}\ntargets:")
+    assert shell("preview", "--sql", "bigquery") == 0
+    assert "`project.analytics_1.events_*`" in shell.out
+    assert "_TABLE_SUFFIX" in shell.out
+
+
+@pytest.mark.parametrize("arguments", [["--as-of", "yesterday"], ["--events", "absent.parquet"], []])
+def test_a_preview_without_its_needs_is_an_error(shell: Shell, arguments: list[str]) -> None:
+    assert shell("preview", *arguments) == 1
+    assert "Traceback" not in shell.err

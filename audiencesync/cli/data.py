@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +17,193 @@ import click
 import audiencesync
 from audiencesync.cli.frame import ERROR, OK, Frame, command, global_options, output_format
 from audiencesync.errors import UsageError
-from audiencesync.settings import Export
+from audiencesync.model import Audience
+from audiencesync.settings import NAME, Events, Export
 from audiencesync.workspace import Workspace
 
 if TYPE_CHECKING:
     from audiencesync.export import Progress, World
     from audiencesync.ga4 import Property
     from audiencesync.growingio import GrowingIO
+    from audiencesync.sql.preview import Comparison, Report
+
+
+# ---------------------------------------------------------------- preview
+
+
+@command("preview")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option(
+    "--events", metavar="PATH", help="The event export instead of the settings' one: Parquet, a DuckDB file."
+)
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The day to count at.")
+@click.option(
+    "--base", default="none", show_default=True, metavar="REF|live|none", help="What to compare with."
+)
+@click.option("--band", is_flag=True, help="Counts under each undocumented reading too, and shows the range.")
+@click.option("--sql", type=click.Choice(["duckdb", "bigquery"]), help="Only prints the statement, offline.")
+@output_format("json", "markdown")
+def preview_command(
+    frame: Frame,
+    keys: tuple[str, ...],
+    events: str | None,
+    as_of: datetime | None,
+    base: str,
+    sql: str | None,
+    format_: str,
+    *,
+    band: bool,
+) -> int:
+    """Counts users before and after a change, from the event export."""
+    from audiencesync.report import documents, markdown
+    from audiencesync.report import previews as report
+
+    frame.document = report.document(None)
+    workspace = audiencesync.load(frame.workspace)
+    workspace.sound()
+    day = as_of.date() if as_of else None
+    if sql:
+        return _print_sql(frame, workspace, keys, events, sql, day)
+    pairs = _pairs(frame, workspace, keys, base)
+    found = compare_users(frame, workspace, list(pairs.values()), events=events, as_of=day, band=band)
+    if format_ == "json":
+        frame.answer(documents.dump(report.document(found)))
+    elif format_ == "markdown":
+        frame.answer(markdown.render(report.page(found)))
+    else:
+        frame.page(report.page(found))
+    return OK
+
+
+def compare_users(
+    frame: Frame,
+    workspace: Workspace,
+    pairs: Sequence[Comparison],
+    *,
+    events: str | None = None,
+    as_of: date | None = None,
+    band: bool = False,
+) -> Report:
+    """Counts the users of each pair of definitions over the target's events, or those at a path."""
+    from audiencesync.sql.preview import preview
+
+    source, folder = _source(frame, workspace, events)
+    return preview(
+        pairs,
+        source,
+        as_of=as_of,
+        today=datetime.now(UTC).date(),
+        base_dir=folder,
+        cache_dir=workspace.state,
+        band=band,
+        progress=frame.note,
+    )
+
+
+def _source(frame: Frame, workspace: Workspace, events: str | None) -> tuple[Events, Path]:
+    """The event export and the folder that its paths are relative to."""
+    from audiencesync.sql.preview import events_at
+
+    known = audiencesync.target(workspace, frame.target).events or Events()
+    if events is None:
+        return known, workspace.folder
+    return replace(events_at(events), time_zone=known.time_zone), Path()
+
+
+def _files(frame: Frame, workspace: Workspace) -> dict[str, Audience]:
+    """The files' audiences of the target, by key."""
+    target = audiencesync.target(workspace, frame.target).name
+    return {each.key: each.audience for each in workspace.desired if each.manage.belongs_to(target)}
+
+
+def _wanted(keys: tuple[str, ...], known: Iterable[str]) -> list[str]:
+    """The keys that were asked for, else all that are known."""
+    there = sorted(set(known))
+    if unknown := [key for key in keys if key not in there]:
+        raise UsageError(f"no audience has the key {unknown[0]!r}: `preview` without keys counts them all")
+    return list(dict.fromkeys(keys)) or there
+
+
+def _print_sql(
+    frame: Frame,
+    workspace: Workspace,
+    keys: tuple[str, ...],
+    events: str | None,
+    dialect: str,
+    as_of: date | None,
+) -> int:
+    """Prints one statement over all audiences that can be previewed."""
+    from audiencesync.sql.preview import statement
+
+    source, folder = _source(frame, workspace, events)
+    files = _files(frame, workspace)
+    audiences = [(key, files[key]) for key in _wanted(keys, files)]
+    today = datetime.now(UTC).date()
+    found = statement(audiences, source, dialect, as_of=as_of, today=today, base_dir=folder)
+    for key, why in found.refused.items():
+        frame.note(f"{key}: cannot preview: {why}")
+    frame.answer(found.sql)
+    return OK if found.sql else ERROR
+
+
+def _pairs(frame: Frame, workspace: Workspace, keys: tuple[str, ...], base: str) -> dict[str, Comparison]:
+    """What to compare, by key: the files with nothing, with GA4, or with the files of a revision."""
+    from audiencesync.sql.preview import Comparison
+
+    after = _files(frame, workspace)
+    if base == "none":
+        return {key: Comparison(key, None, after[key], before_known=False) for key in _wanted(keys, after)}
+    before, faults = _live_base(frame, workspace) if base == "live" else _git_base(frame, workspace, base)
+    return {
+        key: Comparison(key, before.get(key), after.get(key), before_fault=faults.get(key, ""))
+        for key in _wanted(keys, (*after, *before, *faults))
+    }
+
+
+Base = tuple[dict[str, Audience], dict[str, str]]
+"""Audiences by key, and why a key's base cannot be read."""
+
+
+def _live_base(frame: Frame, workspace: Workspace) -> Base:
+    from audiencesync.live import claims
+
+    with audiencesync.connect(workspace, frame.target) as remote:
+        found = claims(audiencesync.read(remote), workspace.sound().owner)
+    before, faults = {}, {}
+    for key, claim in found.items():
+        newest = max(claim.held, key=lambda live: live.mark.generation if live.mark else 0, default=None)
+        if newest and newest.audience:
+            before[key] = newest.audience
+        elif newest:
+            faults[key] = newest.hands_off
+    return before, faults
+
+
+def _git_base(frame: Frame, workspace: Workspace, revision: str) -> Base:
+    """The audiences as of a revision, under the keys that they have today."""
+    from audiencesync import git
+    from audiencesync import workspace as workspaces
+    from audiencesync.source import Severity
+    from audiencesync.validate import stem
+
+    files = {
+        path: raw
+        for path, raw in git.files_at(workspace.folder, revision).items()
+        if path.endswith((".yaml", ".yml")) and Path(path) != workspace.folder / NAME
+    }
+    then = workspaces.assemble(workspace.folder, files)
+    target = audiencesync.target(workspace, frame.target).name
+    before = {each.key: each.audience for each in then.desired if each.manage.belongs_to(target)}
+    faults = {
+        stem(problem.location.path): f"its file is invalid at {revision}: {problem.message}"
+        for problem in reversed(then.problems)
+        if problem.severity is Severity.ERROR
+    }
+    for each in workspace.desired:
+        for old in each.manage.previous_keys:
+            if old in before and each.key not in before:
+                before[each.key] = before.pop(old)
+    return before, faults
 
 
 # ---------------------------------------------------------------- export

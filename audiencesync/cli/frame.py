@@ -145,7 +145,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("setup", "Writes a file for each live audience that has none; the next plan adopts them."),
     "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
     "drift": ("outside", "Shows what changed outside git, and by whom where the change history can be read."),
+    "preview": ("data", "Counts users before and after a change, from the event export."),
     "export": ("data", "Members of GA4 audiences; GrowingIO tags, segments and analyses."),
+    "catalog": ("pages", "Writes a static site of all audiences: a list to search, and a page for each."),
     "doctor": ("setup", "Looks at settings, credentials, scopes, APIs, role and limits; writes nothing."),
     "emulator": (
         "remote",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from audiencesync.guards import permit
 from audiencesync.live import Live
 from audiencesync.planfile import PlanFile
 from audiencesync.workspace import Workspace
+
+if TYPE_CHECKING:
+    from audiencesync.sql.preview import Report
 
 _EVERYTHING = click.option(
     "--archive-everything",
@@ -92,21 +95,24 @@ def plan_command(
     return _plan_code(plan, detailed=detailed_exitcode)
 
 
-def _previews(frame: Frame, workspace: Workspace, plan: Plan) -> Any:  # noqa: ANN401 - sql.preview.Report
+def _previews(frame: Frame, workspace: Workspace, plan: Plan) -> Report:
+    """The users before and after each change that the plan holds."""
     from audiencesync.cli.data import compare_users
+    from audiencesync.sql.preview import Comparison
 
-    pairs = {
-        action.key: (
+    pairs = [
+        Comparison(
+            action.key,
             action.before.audience if action.before else None,
             action.after.audience if action.after else None,
         )
         for action in plan.actions
         if action.verb is not Verb.KEEP
-    }
+    ]
     return compare_users(frame, workspace, pairs)
 
 
-def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Any = None) -> None:  # noqa: ANN401
+def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Report | None = None) -> None:
     from audiencesync.report import documents, html, markdown, plans
 
     if format_ == "json":

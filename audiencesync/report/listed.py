@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from audiencesync.action import Reason
+from audiencesync.listing import Listed
 from audiencesync.report.documents import Document, head
 from audiencesync.report.page import Page, Span, Table, Text, Tone, code, line
-
-
-class Listed(Protocol):
-    """One thing that can be exported; `error` says why a list could not be had."""
-
-    kind: str
-    where: str
-    id: str
-    key: str
-    name: str
-    detail: str
-    error: str
 
 
 def page(found: Sequence[Listed]) -> Page:
