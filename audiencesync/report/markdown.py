@@ -26,10 +26,8 @@ from audiencesync.report.page import (
     Table,
     Text,
     Tone,
+    line,
     summary_first,
-)
-from audiencesync.report.page import (
-    line as line_of,
 )
 
 LIMIT = 65_000
@@ -141,9 +139,9 @@ def _runs(pieces: list[_Piece], write: Callable[[_Piece], str]) -> Iterator[str]
         yield f"<b>{written}</b>" if strong and written.strip() else written
 
 
-def _indented(line: str) -> str:
-    depth = len(line) - len(line.lstrip(" "))
-    return "&nbsp;" * 2 * depth + line.lstrip(" ")
+def _indented(written: str) -> str:
+    depth = len(written) - len(written.lstrip(" "))
+    return "&nbsp;" * 2 * depth + written.lstrip(" ")
 
 
 def _title(spans: Spans) -> str:
@@ -152,8 +150,9 @@ def _title(spans: Spans) -> str:
 
 
 def _as_html(piece: _Piece) -> str:
-    text = html.escape(piece.text)
-    return f"<code>{text}</code>" if piece.code else text
+    text = html.escape(piece.text, quote=False)
+    # Prose holds ">" in "->" alone, and there it stands for itself.
+    return f"<code>{text}</code>" if piece.code else text.replace("&gt;", ">")
 
 
 # ---------------------------------------------------------------- blocks
@@ -166,7 +165,7 @@ def _cell(spans: Spans) -> str:
 
 def _table(table: Table, budget: int) -> str:
     rules = ("--:" if column in table.numeric else "---" for column in range(len(table.columns)))
-    head = [_row(_cell(line_of(title)) for title in table.columns), _row(rules)]
+    head = [_row(_cell(line(title)) for title in table.columns), _row(rules)]
     rows = [_row(map(_cell, row)) for row in table.rows]
     return "\n".join([*head, *_fitting(rows, budget - len("\n".join(head)), "rows", _row)])
 
@@ -181,12 +180,12 @@ def _fitting(
     """The first lines that fit, and how many more there are."""
     kept: list[str] = []
     room = budget - 40
-    for line in lines:
-        room -= len(line) + 1
+    for each in lines:
+        room -= len(each) + 1
         if room < 0:
             note = f"… {len(lines) - len(kept):,} {what} more"
             return [*kept, wrap([note]) if wrap else note]
-        kept.append(line)
+        kept.append(each)
     return kept
 
 

@@ -148,14 +148,17 @@ def _lines(
 def _fold(action: Action, estimate: numbers.Estimate | None, *, words: bool, verbose: bool) -> Fold:
     notes = tuple(_notes(action))
     blocks: list[Heading | Text | Table | Diff | Code] = []
-    if estimate:
-        blocks.append(Text(numbers.told(estimate)))
+    users, *more = numbers.told(estimate) if estimate else ((),)
+    if estimate and estimate.not_previewable:
+        users, more = (), [users, *more]
+    if more:
+        blocks.append(Text(tuple(more)))
     blocks += _differences(action, verbose=verbose)
     if notes:
         blocks.append(Text(notes))
     if words:
         blocks += _told(action)
-    return Fold(title(action), tuple(blocks))
+    return Fold(title(action) + (line("  ") + users if users else ()), tuple(blocks))
 
 
 # ---------------------------------------------------------------- the whole plan
@@ -242,8 +245,7 @@ def _closing(plan: Plan, report: numbers.Report | None) -> Iterator[Text]:
         lines += [line(numbers.basis(report)), line(numbers.DISCLAIMER)]
     yield Text(tuple(lines))
     tone = Tone.STRONG if plan.changed or plan.blocked else Tone.ADD
-    digest = line("Digest: ", code(plan.digest)) if plan.changed else ()
-    yield Text(tuple(each for each in (line(Span(summary(plan), tone)), digest) if each), summary=True)
+    yield Text((line(Span(summary(plan), tone)), line("Digest: ", code(plan.digest))), summary=True)
 
 
 def page(
