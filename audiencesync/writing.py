@@ -52,7 +52,8 @@ def overwrite(path: Path, text: str) -> None:
 
 
 def _beside(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
+    # A name has 255 bytes at most, and a letter up to four.
+    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             file.write(text)

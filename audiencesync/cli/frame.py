@@ -99,8 +99,12 @@ class Frame:
 
 
 def _text(path: str) -> str:
+    """A file's text for the lines to show; "" for a link, which may lead out, and for a pipe or device."""
+    place = Path(path)
     try:
-        return Path(path).read_text("utf-8", "replace")
+        if place.is_symlink() or not place.is_file():
+            return ""
+        return place.read_text("utf-8", "replace")
     except OSError:
         return ""
 
@@ -116,33 +120,41 @@ def _write(stream: Any, text: str) -> None:  # noqa: ANN401 - stdout and stderr 
 
 
 def write_file(path: Path, text: str) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file whole or not at all; behind a link, the file that it leads to.
 
-    Errors: UsageError where it cannot be written, as on a full disk; what was there stays.
+    What is no file, as /dev/stdout, is written to and never replaced. Errors: UsageError where it cannot be
+    written, as on a full disk; what was there stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = None
     try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+            return
+        real = path.resolve()
+        part = real.with_name(f".audiencesync.{os.getpid()}.part")
         with part.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        part.replace(real)
+    except (OSError, RuntimeError) as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 # ---------------------------------------------------------------- commands
 
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("setup", "Makes a workspace with examples, editor schemas and a CI workflow."),
+    "init": ("setup", "Makes a workspace with examples, editor schemas and a CI workflow; never overwrites."),
     "validate": ("files", "Checks settings and audiences, offline; all problems of all files."),
     "fmt": ("setup", "Lays files out canonically, comments kept."),
     "schema": ("files", "Prints a JSON Schema, for editors and other validators."),
     "explain": ("files", "Says in plain English what audiences mean."),
     "plan": ("remote", "Compares the files with the property; writes nothing there."),
     "apply": ("remote", "Carries a plan out: the one in PLANFILE, or one that is made now."),
-    "import": ("setup", "Writes a file for each live audience that has none; the next plan adopts them."),
+    "import": ("setup", "Writes a file for each live audience that has none yet; the next plan adopts them."),
     "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
     "drift": ("outside", "Shows what changed outside git, and by whom where the change history can be read."),
     "preview": ("data", "Counts users before and after a change, from the event export."),
