@@ -161,7 +161,9 @@ def _reason(error: AudiencesyncError | None) -> str:
 
 def _is_scope(error: AudiencesyncError | None) -> bool:
     """Whether the credentials lack a scope: Google's API says so, or its token service does."""
-    words = "scope" in str(error).lower() and isinstance(error, UnauthenticatedError)
+    # The advice behind a refusal names scopes too.
+    said = str(error).lower().partition("gcloud")[0]
+    words = "scope" in said and isinstance(error, UnauthenticatedError)
     return _reason(error) == "accesstokenscopeinsufficient" or words
 
 
@@ -183,7 +185,8 @@ def _credentials(facts: Facts) -> Line:
     if isinstance(error, NoAnswerError):
         return Line(subject, good=False, text=str(error), fix=_reach(target))
     if isinstance(error, UsageError) or (isinstance(error, UnauthenticatedError) and not _is_scope(error)):
-        return Line(subject, good=False, text=str(error), fix=_login(target))
+        text = str(error).partition(": run `gcloud")[0]
+        return Line(subject, good=False, text=text, fix=_login(target))
     if target.credentials == "anonymous":
         return Line(subject, good=True, text="anonymous")
     who = facts.principal or "an account whose name the credentials do not tell"

@@ -37,7 +37,7 @@ _STYLE = click.option(
 @click.option("--owner", default="", metavar="NAME", help="Who manages the audiences; default: acme-web.")
 @click.option("--demo", is_flag=True, help="Writes made-up events into events/ too, for previews.")
 def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -> int:
-    """Makes a workspace with examples, editor schemas and a CI workflow; never writes over a file."""
+    """Makes a workspace with examples, editor schemas and a CI workflow; never overwrites."""
     from audiencesync import starting
 
     place = folder or Path(frame.workspace or ".")
@@ -71,9 +71,9 @@ def _inert(text: str) -> str:
 @click.option("--check", is_flag=True, help="Writes nothing; exits 1 where a file would change.")
 @_STYLE
 def fmt_command(frame: Frame, paths: tuple[Path, ...], style: Style | None, *, check: bool) -> int:
-    """Lays files out canonically, comments kept; --style turns their conditions into the other form.
+    """Lays files out canonically, comments kept.
 
-    Comments inside a clause whose form is turned move above it.
+    --style turns their conditions into the other form; comments inside a clause then move above it.
     """
     from audiencesync import layout, writing
 
@@ -270,13 +270,13 @@ def _findings(frame: Frame) -> tuple[Line, ...]:
 
 
 def _doctor_page(found: tuple[Line, ...]) -> Page:
-    from audiencesync.report.page import Span, Text, Tone, line
+    """A table, since its lines are not broken: a fix is there to be copied."""
+    from audiencesync.report.page import Span, Table, Tone, line
 
     words = {True: ("ok", Tone.ADD), False: ("FAIL", Tone.ERROR), None: ("-", Tone.DIM)}
-    lines: list[Spans] = []
+    rows: list[tuple[Spans, ...]] = []
     for each in found:
-        word, tone = words[each.good]
-        lines.append(line(Span(f"{word:<5}", tone), Span(f"{each.subject:<12}", Tone.STRONG), each.text))
+        rows.append((line(Span(*words[each.good])), line(Span(each.subject, Tone.STRONG)), line(each.text)))
         if each.fix:
-            lines.append(line(" " * 17, Span(f"fix: {each.fix}", Tone.WARNING)))
-    return (Text(tuple(lines)),)
+            rows.append((line(""), line(""), line(Span(f"fix: {each.fix}", Tone.WARNING))))
+    return (Table(("", "", ""), tuple(rows)),)
