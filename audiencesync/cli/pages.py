@@ -1,0 +1,68 @@
+"""The command that makes pages to look at, offline."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+import audiencesync
+from audiencesync.cli.frame import OK, Frame, command
+from audiencesync.errors import UsageError
+
+_MOST = 256 * 1024 * 1024
+
+
+@command("catalog")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write."
+)
+@click.option(
+    "--previews",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Shows users: the answer of `preview --format json`.",
+)
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="Calls a review overdue that was due before this day.",
+)
+def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: datetime | None) -> int:
+    """Writes a static site of all audiences: a list to search, and a page for each."""
+    from audiencesync import git, site
+    from audiencesync.report import catalog
+
+    workspace = audiencesync.load(frame.workspace)
+    settings = workspace.sound()
+    frame.warnings(workspace)
+    numbers = catalog.read(_text(previews), str(previews)) if previews else None
+    pages = catalog.site(
+        catalog.Inputs(
+            settings=settings,
+            desired=workspace.desired,
+            folder=str(workspace.folder),
+            texts=workspace.texts,
+            problems=workspace.problems,
+            changes=git.last_changes(workspace.folder),
+            numbers=numbers,
+            as_of=_day(as_of),
+        )
+    )
+    site.write(out, pages)
+    frame.note(f"the catalog is in {out}: open {out / catalog.INDEX}")
+    return OK
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST).decode("utf-8", "replace")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
