@@ -49,7 +49,7 @@ LAYERS = (
         "site",
         "planfile",
     },
-    {"ga4", "growingio", "local"},
+    {"ga4", "growingio", "local", "forge"},
     {"apply", "jobs", "export", "listing", "drift", "sql.preview"},
     {"report", "comment"},
     {"__init__", "cli", "__main__"},

@@ -1,7 +1,8 @@
 """What an answer that refuses means: status, body and headers -> exception. Pure.
 
 Status and reason decide, message text only where nothing else is documented.
-Source: AIP-193, google/rpc/error_details.proto.
+Source: AIP-193, google/rpc/error_details.proto; for GitHub's REST API "Troubleshooting the REST API" and
+"Rate limits for the REST API".
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _RATE_WORDS = re.compile(
 )
 _FULL_WORDS = re.compile(r"\b(limit|maximum|max|at most|too many|full|exceed\w*|reached)\b", re.IGNORECASE)
 _FULL_THINGS = re.compile(r"\b(audiences?|event ?triggers?|property is full)\b", re.IGNORECASE)
+_FORGE_LIMIT = re.compile(r"\b(secondary )?rate limit\b", re.IGNORECASE)
 _DAILY_WORDS = re.compile(r"\b(per|a|each) day\b|\bdaily\b|\b24 hours\b", re.IGNORECASE)
 
 
@@ -65,7 +67,10 @@ def read(method: str, url: str, status: int, headers: Mapping[str, str], body: b
         reason=said.reasons[0] if said.reasons else said.word,
         violations=said.violations,
     )
-    after = pacing.retry_after(headers.get("Retry-After", ""), _server_time(headers, now))
+    clock = _server_time(headers, now)
+    after = pacing.retry_after(headers.get("Retry-After", ""), clock)
+    if after is None and isinstance(error, errors.RateLimitedError):
+        after = _until_reset(headers, clock)
     return Refusal(error, _delay(said.delay) if after is None else after)
 
 
@@ -160,12 +165,25 @@ def _read_body(content_type: str, body: bytes) -> _Said:
         return _Said(shorten(text))
     if isinstance(data, list) and data:
         data = data[0]
+    if isinstance(data, dict) and "documentation_url" in data:
+        return _read_github(data)
     error = data.get("error") if isinstance(data, dict) else None
     if isinstance(error, str):  # OAuth 2.0 (RFC 6749, 5.2)
         return _Said(shorten(_text(data.get("error_description")) or error), reasons=(error,))
     if not isinstance(error, dict):
         return _Said(shorten(text))
     return _read_google(error)
+
+
+def _read_github(data: dict[str, Any]) -> _Said:
+    """GitHub's shape: a message, and what is wrong with single fields; a rate limit is told by its words."""
+    faults = [_text(each.get("message")) or _text(each.get("code")) for each in _objects(data.get("errors"))]
+    parts = (_text(data.get("message")), ", ".join(filter(None, faults)))
+    message = ": ".join(filter(None, parts))
+    limit = _FORGE_LIMIT.search(message)
+    # "Wait at least one minute" where the answer to a secondary limit names no time of its own.
+    delay = "60s" if limit and limit[1] else ""
+    return _Said(shorten(message), reasons=("rateLimitExceeded",) if limit else (), delay=delay)
 
 
 def _read_google(error: dict[str, Any]) -> _Said:
@@ -219,6 +237,13 @@ def _text(value: object) -> str:
 
 def _delay(text: str) -> float | None:
     return float(text[:-1]) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?s", text) else None
+
+
+def _until_reset(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds until GitHub's hour begins anew, where nothing of this one is left."""
+    reset = headers.get("X-RateLimit-Reset", "")
+    spent = headers.get("X-RateLimit-Remaining", "") == "0" and re.fullmatch("[0-9]{1,12}", reset)
+    return max(0.0, float(reset) - now) if spent else None
 
 
 def _server_time(headers: Mapping[str, str], now: float) -> float:
