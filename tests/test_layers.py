@@ -33,6 +33,8 @@ LAYERS = (
         "sql.channels",
         "sql.dialect",
         "sql.readings",
+        "commented",
+        "scalars",
     },
     {"changes", "live", "action", "guards", "plan", "validate", "workspace", "layout"}
     | {"sql.values", "sql.facts", "sql.scopes", "sql.sequence", "sql.compile"},
@@ -46,11 +48,12 @@ LAYERS = (
         "jobfile",
         "members",
         "git",
+        "writing",
         "site",
         "planfile",
     },
     {"ga4", "growingio", "local", "forge"},
-    {"apply", "jobs", "export", "listing", "drift", "sql.preview"},
+    {"importing", "starting", "doctor", "apply", "jobs", "export", "listing", "drift", "sql.preview"},
     {"report", "comment"},
     {"__init__", "cli", "__main__"},
 )
