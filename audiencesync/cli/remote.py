@@ -118,7 +118,9 @@ def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Report | None =
     if format_ == "json":
         frame.answer(documents.dump(plans.document(plan, previews=previews)))
         return
-    page = plans.page(plan, words=format_ != "text", previews=previews, verbose=frame.verbose > 0)
+    page = plans.page(
+        plan, words=format_ != "text" or frame.verbose > 0, previews=previews, verbose=frame.verbose > 0
+    )
     if format_ == "markdown":
         frame.answer(markdown.render(page))
     elif format_ == "html":
