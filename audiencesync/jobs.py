@@ -196,8 +196,9 @@ class MembersJob:
                 tools.sleep(min(2.0**failures, 10.0))
                 continue
             failures = 0
+            # A zero vanishes from JSON, so an export without rows has no count either.
             counts = [count for count in (table.expected, page.total) if count is not None]
-            table.expected = max(counts, default=None)
+            table.expected = max(counts, default=None if done else 0)
             if done == before or (table.expected is not None and done >= table.expected):
                 return
 
@@ -302,16 +303,20 @@ class PlatformJob:
         paths = []
         for number, uri in enumerate(ready.uris):
             name, path = growingio.local_name(uri), tools.scratch(number)
-            tools.tell(f"downloading {name}", None)
+            tools.tell(_progress(name, 0), None)
             self.client.fetch(
                 uri,
                 path,
                 sleep=tools.sleep,
-                on_bytes=lambda count, name=name: tools.tell(f"downloading {name}: {count >> 20} MiB", None),  # type: ignore[misc]
+                on_bytes=lambda count, name=name: tools.tell(_progress(name, count), None),  # type: ignore[misc]
             )
             paths.append(path)
         names = [growingio.local_name(uri) for uri in ready.uris]
         return table_of(paths, self.export.charset, {**self.asked(), "job": job, "files": names})
+
+
+def _progress(name: str, count: int) -> str:
+    return f"downloading {name}" + (f": {count >> 20} MiB" if count >> 20 else "")
 
 
 def table_of(paths: Sequence[Path], asked: str, source: Mapping[str, Any]) -> Table:

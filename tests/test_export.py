@@ -486,6 +486,14 @@ def test_pages_are_followed_to_the_last_row(shop: Shop, monkeypatch: pytest.Monk
     assert [json.loads(call.body)["offset"] for call in shop.posts(":query")] == ["0", "2"]
 
 
+def test_nobody_in_an_audience_is_a_file_with_a_header(shop: Shop) -> None:
+    shop.api.members = lambda _audience, _number: []
+    shop.api.__post_init__()
+    result = shop.one(BUYERS)
+    assert (result.status, table(result)) == ("done", [list(BUYERS.dimensions)])
+    assert (manifest(result)["rows"], manifest(result)["expectedRows"]) == (0, 0)
+
+
 def test_a_page_that_is_cut_goes_on_where_it_stopped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audiencesync.jobs.MAX_MEMBERS", 2)
     monkeypatch.setattr("audiencesync.members._BATCH", 1)
