@@ -167,7 +167,7 @@ def test_an_unknown_job_is_none(client: GrowingIO) -> None:
     assert client.job_result("bm9uZQ") is None
 
 
-def test_path_headers_and_a_path_in_front_are_settings(platform: Platform, tmp_path: Path) -> None:
+def test_path_and_further_headers_are_settings(platform: Platform, tmp_path: Path) -> None:
     platform.switches.path = "/v3/graphql"
     platform.switches.headers = {"X-Project-Id": PROJECT, "X-Product-Unique-Id": "DC"}
     headers = tuple(platform.switches.headers.items())
