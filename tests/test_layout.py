@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from audiencesync import commented, layout, scalars, short, source
 from audiencesync.canonical import fingerprint
+from audiencesync.cli import frame
 from audiencesync.errors import InvalidFilesError
 from audiencesync.model import Audience
 from audiencesync.wire import from_api, to_api
@@ -371,3 +374,72 @@ def test_comments_know_their_entries() -> None:
     assert entry.node.entries is not None
     assert entry.node.entries[0].lead == ["# first"]
     assert tree.foot == ["# the end"]
+
+
+# ---------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "audiences", tmp_path / "w", ignore=shutil.ignore_patterns(".*", "events", "out"))
+    return tmp_path / "w"
+
+
+def test_check_writes_nothing_and_says_what_would_change(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frame.run(["-w", str(workspace), "fmt", "--check"]) == 0
+    path = workspace / "shop" / "untidy.yaml"
+    path.write_text(UNTIDY)
+    assert frame.run(["-w", str(workspace), "fmt", "--check"]) == 1
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_text() == UNTIDY
+    assert frame.run(["-w", str(workspace), "fmt"]) == 0
+    assert path.read_text() == TIDY
+    assert frame.run(["-w", str(workspace), "fmt", "--check"]) == 0
+
+
+def test_paths_narrow_what_is_laid_out(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, other = workspace / "a.yaml", workspace / "shop" / "b.yaml", workspace / "c.json"
+    for path in (first, second, other):
+        path.write_text(UNTIDY)
+    assert frame.run(["fmt", str(workspace / "shop"), str(other)]) == 0
+    assert (first.read_text(), second.read_text(), other.read_text()) == (UNTIDY, TIDY, UNTIDY)
+    assert f"{other} is no YAML file and is left alone" in capsys.readouterr().err
+    assert frame.run(["fmt", str(workspace / "none.yaml")]) == 1
+
+
+@pytest.mark.parametrize("content", [b"a: [1\n", b"\xff\xfe\x00", b"a: 1\na: 2\n"])
+def test_what_cannot_be_read_is_reported_and_left_and_the_rest_is_laid_out(
+    workspace: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = workspace / "a.yaml", workspace / "b.yaml"
+    bad.write_bytes(content)
+    good.write_text(UNTIDY)
+    assert frame.run(["-w", str(workspace), "fmt"]) == 1
+    assert bad.read_bytes() == content
+    assert good.read_text() == TIDY
+    assert f"{bad}:" in capsys.readouterr().err
+
+
+def test_a_link_that_leads_out_of_the_workspace_is_left_alone(workspace: Path) -> None:
+    outside = workspace.parent / "outside.yaml"
+    outside.write_text(UNTIDY)
+    (workspace / "link.yaml").symlink_to(outside)
+    assert frame.run(["-w", str(workspace), "fmt"]) == 0
+    assert outside.read_text() == UNTIDY
+
+
+def test_the_whole_workspace_can_be_turned_and_turned_back(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = str(workspace)
+    assert frame.run(["-w", name, "plan", "--format", "json"]) == 0
+    before = json.loads(capsys.readouterr().out)["digest"]
+    for style, word in (("short", "filterClauses:"), ("full", "include:")):
+        assert frame.run(["-w", name, "fmt", "--style", style]) == 0
+        assert not [path for path in workspace.rglob("*.yaml") if f"\n{word}" in path.read_text("utf-8")]
+        assert frame.run(["-w", name, "validate", "--strict"]) == 0
+        capsys.readouterr()
+        assert frame.run(["-w", name, "plan", "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["digest"] == before

@@ -80,8 +80,8 @@ def fmt_command(frame: Frame, paths: tuple[Path, ...], style: Style | None, *, c
     problems: list[Problem] = []
     changed: list[Path] = []
     for path in _yaml_files(frame, paths):
-        text = _read(path)
         try:
+            text = _read(path)
             made = layout.format_text(str(path), text, style or "")
         except InvalidFilesError as error:
             problems += error.problems
