@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -711,6 +712,21 @@ def test_what_is_shown_is_short_and_printable(value: object) -> None:
     text = shown(value)
     assert len(text) < 100
     assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        body(clause(group("andGroup", *[field(f"contry{n}") for n in range(2000)]))),
+        body(clause(ored(*[group("orGroup", field(f"f{n}")) for n in range(2000)]))),
+        body(**{f"displayNam{n}": 1 for n in range(2000)}),
+    ],
+    ids=["bare leaves", "groups in a group", "unknown keys"],
+)
+def test_a_large_wrong_file_takes_bounded_time(data: object) -> None:
+    started = time.process_time()
+    assert schema.find(document(data))
+    assert time.process_time() - started < 5
 
 
 def test_a_valid_file_does_not_load_jsonschema(tmp_path: Path) -> None:

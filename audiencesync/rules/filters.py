@@ -18,6 +18,9 @@ from audiencesync.wire import parse_duration
 Findings = Iterator[Finding]
 
 
+_MAX_COMPARED = 500
+
+
 def _narrow(leaf: Leaf) -> tuple[Route, object]:
     """The first scope in force that is not ACROSS_ALL_SESSIONS."""
     return next((each for each in leaf.scopes if each[1] not in (Scope.ALL_SESSIONS, None)), leaf.scopes[0])
@@ -426,7 +429,8 @@ def near_field_name(view: View) -> Findings:
     Fails:
         dimensionOrMetricFilter: {fieldName: deviceCategry, stringFilter: {matchType: EXACT, value: mobile}}
     """
-    for leaf in view.leaves:
+    # A file of more leaves is made by a program, and comparing each with all known names would take long.
+    for leaf in view.leaves[:_MAX_COMPARED]:
         name = leaf.data.get("fieldName")
         if leaf.name != "dimensionOrMetricFilter" or leaf.inside_event or not isinstance(name, str):
             continue

@@ -6,7 +6,8 @@ several keywords that fail because of one mistake become one finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -26,9 +27,11 @@ _OBJECT_KEYWORDS = {
     "dependentRequired",
     "propertyNames",
 }
-_EXPRESSIONS = tuple(field.name for field in fields_of("AudienceFilterExpression"))
-_OUTPUT_ONLY = tuple(field.name for field in fields_of("Audience") if field.output_only)
-_MANAGE = tuple(field.name for field in fields_of("Manage"))
+_EXPRESSIONS = tuple(one.name for one in fields_of("AudienceFilterExpression"))
+_OUTPUT_ONLY = tuple(one.name for one in fields_of("Audience") if one.output_only)
+# A mapping of more keys is no slip of the pen, and comparing each with all known ones would take long.
+_MAX_COMPARED = 200
+_MANAGE = tuple(one.name for one in fields_of("Manage"))
 # What people write for a name that does not look like it.
 _ALIASES = {
     "dimensionOrMetricName": "fieldName",
@@ -61,12 +64,26 @@ def _errors(node: Node, data: object) -> Iterable[Any]:
     return _validator(id(node)).iter_errors(data)  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A whole file's data, and the lines that were worked out for its expressions, each once."""
+
+    data: object
+    rewritten: dict[Route, str] = field(default_factory=dict)
+
+    def once(self, route: Route, make: Callable[[], str]) -> str:
+        """The lines for the expression at a route."""
+        if route not in self.rewritten:
+            self.rewritten[route] = make()
+        return self.rewritten[route]
+
+
 def explain(data: object, message: str) -> list[Finding]:
     """Everything the schema refuses in a file's data; `message` is "Audience" or "Settings"."""
     whole = _whole(data, message)
     if whole is not None:
         return [whole]
-    return list(_explain(data, (), checking(message)))
+    return list(_explain(_File(data), (), checking(message)))
 
 
 def _whole(data: object, message: str) -> Finding | None:
@@ -92,11 +109,11 @@ def _whole(data: object, message: str) -> Finding | None:
     return Finding((), "wrong-type", text, f"begin with `{first}`")
 
 
-def _explain(root: object, base: Route, node: Node) -> Iterator[Finding]:
+def _explain(root: _File, base: Route, node: Node) -> Iterator[Finding]:
     """The findings inside the value at `base` of the whole file `root`, which `node` describes."""
     objects: dict[Route, Node] = {}
     plain: dict[Route, list[Any]] = {}
-    for error in _errors(node, at(root, base)):
+    for error in _errors(node, at(root.data, base)):
         route = (*base, *error.absolute_path)
         if error.validator == "pattern" and "propertyNames" in error.schema_path:
             objects.setdefault(route, {"properties": {}, "blank": True})
@@ -107,13 +124,13 @@ def _explain(root: object, base: Route, node: Node) -> Iterator[Finding]:
     for route, schema in objects.items():
         yield from _object(root, route, schema)
     for route, errors in plain.items():
-        found = values.explain(root, route, errors)
+        found = values.explain(root.data, route, errors)
         if found is not None:
             yield found
 
 
-def _object(root: object, route: Route, schema: Node) -> Iterator[Finding]:
-    data = at(root, route)
+def _object(root: _File, route: Route, schema: Node) -> Iterator[Finding]:
+    data = at(root.data, route)
     if schema.get("blank"):
         text = f"a name in {named(route)} is empty; every entry has a name"
         blank = next((name for name in data if not name.strip()), "")
@@ -125,7 +142,7 @@ def _object(root: object, route: Route, schema: Node) -> Iterator[Finding]:
         yield from _message(root, route, data, schema)
 
 
-def _message(_root: object, route: Route, data: Node, schema: Node) -> Iterator[Finding]:
+def _message(_root: _File, route: Route, data: Node, schema: Node) -> Iterator[Finding]:
     known = list(schema.get("properties", ()))
     missing = _missing(data, schema)
     lacking = {name for group in _union_groups(schema) for name in group if name not in data}
@@ -172,7 +189,7 @@ def _unknown_key(route: Route, name: str, data: Node, known: list[str], schema: 
         return Finding(place, "output-only", text, "remove it", key=True), ""
     guess = _ALIASES.get(name, "")
     if guess not in known:
-        guess = nearest(name, known)
+        guess = nearest(name, known) if len(data) <= _MAX_COMPARED else ""
     where = (
         f"in {named(route)}" if route else "in an audience" if message == "Audience" else "in the settings"
     )
@@ -206,7 +223,7 @@ def _one_of(route: Route, data: Node, group: list[str]) -> Iterator[Finding]:
         yield Finding((*route, present[1]), "one-of", text, "remove all but one", key=True)
 
 
-def _placed(root: object, route: Route, data: Node, schema: Node) -> Iterator[Finding]:
+def _placed(root: _File, route: Route, data: Node, schema: Node) -> Iterator[Finding]:
     """An expression or a group, whose place says what it may hold."""
     if "filterExpressions" in schema["properties"]:
         yield from _message(root, route, data, schema)
@@ -242,7 +259,7 @@ _WHY = {
 }
 
 
-def _misplaced(root: object, route: Route, place: str) -> Iterator[Finding]:
+def _misplaced(root: _File, route: Route, place: str) -> Iterator[Finding]:
     name = str(route[-1])
     if not (place == "filterExpression.andGroup" and _is_repeated(root, route)):
         text = f"{name} {_WHY[place]}"
@@ -253,11 +270,14 @@ def _misplaced(root: object, route: Route, place: str) -> Iterator[Finding]:
         yield from (each for each in _explain(root, route, natural) if each.rule != "nesting")
 
 
-def _is_repeated(root: object, route: Route) -> bool:
+def _is_repeated(root: _File, route: Route) -> bool:
     """Whether an earlier filter of the same andGroup has the same mistake: it is said once."""
     *group, index, _ = route
-    earlier = (at(root, tuple(group)) or [])[: index if isinstance(index, int) else 0]
-    return any(isinstance(item, dict) and rewrite.is_leaf(next(iter(item), "")) for item in earlier)
+    members = at(root.data, tuple(group)) or []
+    misplaced = (
+        n for n, item in enumerate(members) if isinstance(item, dict) and any(map(rewrite.is_leaf, item))
+    )
+    return next(misplaced, index) != index
 
 
 def _natural(place: str, name: str) -> Node | None:
@@ -279,21 +299,21 @@ def _members(group: Node) -> Node:
     return found
 
 
-def _way_out(root: object, route: Route, place: str) -> str:
+def _way_out(root: _File, route: Route, place: str) -> str:
     if place.startswith("eventParameter"):
         return _parameters_way_out(root, route)
     top = _enclosing(route, "filterExpression")
     if place == "notExpression" and "eventParameterFilterExpression" in route:
         return _parameters_way_out(root, route)
-    lines = rewrite.nested(at(root, top)) if top else ""
+    lines = root.once(top, lambda: rewrite.nested(at(root.data, top))) if top else ""
     if lines:
         return f"write instead:\n{lines}"
     if place == "notExpression" and route[-1] == "eventFilter":
-        scope = at(root, (*top[:-1], "scope")) if top else None
-        clause = rewrite.excluding(scope, {"eventFilter": at(root, route)})
+        scope = at(root.data, (*top[:-1], "scope")) if top else None
+        clause = rewrite.excluding(scope, {"eventFilter": at(root.data, route)})
         return f"an event is negated by a clause of its own:\n{clause}"
     if rewrite.is_leaf(str(route[-1])) and place != "notExpression":
-        return f"write instead:\n{rewrite.wrapped(at(root, route[:-1]), place)}"
+        return f"write instead:\n{rewrite.wrapped(at(root.data, route[:-1]), place)}"
     return "write andGroup > filterExpressions > orGroup > filterExpressions > filters"
 
 
@@ -305,14 +325,14 @@ def _enclosing(route: Route, name: str) -> Route:
     return ()
 
 
-def _parameters_way_out(root: object, route: Route) -> str:
+def _parameters_way_out(root: _File, route: Route) -> str:
     top = _enclosing(route, "eventParameterFilterExpression")
     if route[-1] == "eventFilter":
         return (
             "an event has one name: write the second eventFilter beside the first, in an orGroup of its own"
         )
-    event = at(root, (*top[:-1], "eventName"))
-    lines = rewrite.parameters(event, at(root, top))
+    event = at(root.data, (*top[:-1], "eventName"))
+    lines = root.once(top, lambda: rewrite.parameters(event, at(root.data, top)))
     if not lines:
         return "write one andGroup of dimensionOrMetricFilter and notExpression"
     several = lines.startswith("filterExpressions")

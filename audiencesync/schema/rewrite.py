@@ -15,6 +15,7 @@ from audiencesync.fields import LEAVES
 from audiencesync.schema.build import Node
 
 MAX_GROUPS = 12
+MAX_LEAVES = 100
 MAX_LINES = 60
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
 _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -126,6 +127,8 @@ def _any(parts: list[_Groups]) -> _Groups:
 
 
 def _once(leaves: list[Node]) -> list[Node]:
+    if len(leaves) > MAX_LEAVES:
+        raise _HopelessError
     found: list[Node] = []
     for leaf in leaves:
         if leaf not in found:
