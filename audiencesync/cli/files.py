@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import audiencesync
 from audiencesync.cli.frame import ERROR, OK, Frame, command, output_format
 from audiencesync.errors import UsageError
+from audiencesync.model import Desired
 from audiencesync.settings import NAME
 from audiencesync.source import Problem, Severity
 from audiencesync.workspace import Workspace
+
+if TYPE_CHECKING:
+    from audiencesync.report.explained import Rewording
 
 _PATH = click.Path(path_type=Path)
 
@@ -96,20 +102,68 @@ def schema_command(frame: Frame, which: str) -> int:
 
 @command("explain")
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-def explain_command(frame: Frame, keys: tuple[str, ...]) -> int:
+@click.option(
+    "--base", default="", metavar="REF", help="Says what changed since this git revision, before and after."
+)
+@output_format("markdown")
+def explain_command(frame: Frame, keys: tuple[str, ...], base: str, format_: str) -> int:
     """Says in plain English what audiences mean."""
-    from audiencesync.report import explained
+    from audiencesync.report import explained, markdown
 
     workspace = audiencesync.load(frame.workspace)
     workspace.sound()
     known = {each.key: each for each in workspace.desired}
+    before = _as_of(frame, workspace, base) if base else {}
     for key in keys:
-        if key not in known:
+        if key not in known and key not in before:
             raise UsageError(
                 f"no audience has the key {key!r}: `audiencesync explain` without keys shows them all"
             )
-    chosen = (
-        [known[key] for key in dict.fromkeys(keys)] if keys else sorted(known.values(), key=lambda e: e.key)
-    )
-    frame.page(explained.page(chosen))
+    if base:
+        found = _rewordings(known, before)
+        page = explained.reworded([each for each in found if not keys or each.key in keys], base)
+    else:
+        page = explained.page([known[key] for key in dict.fromkeys(keys or sorted(known))])
+    if format_ == "markdown":
+        frame.answer(markdown.render(page))
+    else:
+        frame.page(page)
     return OK
+
+
+def _as_of(frame: Frame, workspace: Workspace, revision: str) -> dict[str, Desired]:
+    """The audiences that a revision's files describe, by key; files with errors are passed over."""
+    from audiencesync import git
+    from audiencesync import workspace as workspaces
+
+    folder = workspace.folder
+    files = {
+        path: raw
+        for path, raw in git.files_at(folder, revision).items()
+        if _is_audience(Path(path).relative_to(folder))
+    }
+    then = workspaces.assemble(folder, files)
+    broken = {each.location.path for each in then.problems if each.severity is Severity.ERROR}
+    for path in sorted(broken):
+        frame.note(f"{path} has errors as of {revision}, so nothing is compared with it")
+    return {each.key: each for each in then.desired}
+
+
+def _is_audience(path: Path) -> bool:
+    """As on disk: hidden folders are passed over."""
+    return path.suffix in {".yaml", ".yml"} and not any(part.startswith(".") for part in path.parts[:-1])
+
+
+def _rewordings(known: Mapping[str, Desired], before: Mapping[str, Desired]) -> list[Rewording]:
+    """The keys whose audience is another than it was; a renamed one is compared with its old self."""
+    from audiencesync.canonical import fingerprint
+    from audiencesync.report.explained import Rewording
+
+    renamed = {old: key for key, each in known.items() for old in each.manage.previous_keys}
+    old = {renamed.get(key, key) if key not in known else key: each.audience for key, each in before.items()}
+    found = []
+    for key in sorted(old.keys() | known.keys()):
+        was, now = old.get(key), known[key].audience if key in known else None
+        if was is None or now is None or fingerprint(was) != fingerprint(now):
+            found.append(Rewording(key, was, now))
+    return found

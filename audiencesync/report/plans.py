@@ -10,6 +10,7 @@ from audiencesync.model import Audience
 from audiencesync.report import previews as numbers
 from audiencesync.report.documents import Document
 from audiencesync.report.escape import NAME_LIMIT, quoted
+from audiencesync.report.explained import compared
 from audiencesync.report.page import (
     Code,
     Diff,
@@ -27,8 +28,6 @@ from audiencesync.report.page import (
 )
 from audiencesync.report.trees import tree, value, whole
 from audiencesync.wire import to_api
-from audiencesync.words import Description, Kind, Sentence, compare
-from audiencesync.words import words as say
 
 FIRST_UNMANAGED = 10
 
@@ -118,31 +117,8 @@ def _differences(action: Action, *, verbose: bool) -> Iterator[Diff]:
 
 def _told(action: Action) -> Iterator[Text]:
     """The audience in plain English, with what differs marked."""
-    after = action.after.audience if action.after else None
-    before = action.before.audience if action.before else None
-    if after is None or not (action.changes or action.verb is Verb.CREATE):
-        return
-    if before is None:
-        yield Text((line(Span("in words", Tone.DIM)), *_lines(say(after), Tone.ADD)))
-        return
-    old, new = compare(before, after)
-    if gone := tuple(_lines(old, Tone.REMOVE, only_changed=True)):
-        yield Text((line(Span("before", Tone.DIM)), *gone))
-    yield Text((line(Span("after", Tone.DIM)), *_lines(new, Tone.ADD)))
-
-
-def _lines(
-    description: Description | Sequence[Sentence], tone: Tone, depth: int = 0, *, only_changed: bool = False
-) -> Iterator[Spans]:
-    for sentence in description:
-        if not only_changed or any(span.changed for span in sentence.spans):
-            bullet = f"{'  ' * depth}• "
-            spans = (
-                Span(each.text, tone if each.changed else Tone.PLAIN, code=each.kind is Kind.VALUE)
-                for each in sentence.spans
-            )
-            yield line(bullet, *spans)
-        yield from _lines(sentence.children, tone, depth + 1, only_changed=only_changed)
+    if action.after and (action.changes or action.verb is Verb.CREATE):
+        yield from compared(action.before.audience if action.before else None, action.after.audience)
 
 
 def _fold(action: Action, estimate: numbers.Estimate | None, *, words: bool, verbose: bool) -> Fold:
