@@ -31,6 +31,7 @@ from audiencesync.errors import (
     NotFoundError,
     RequestError,
     ServerError,
+    StoppedError,
     UsageError,
 )
 from audiencesync.ga4 import violation_route
@@ -94,14 +95,13 @@ class _Run:
     plan: Plan
     remote: Property
     options: Options
+    spent: int = 0  # of the destructive budget
 
     # ------------------------------------------------------------ requests
 
     def _pause(self) -> None:
         if self.options.stop():
-            raise _HeldError(
-                Status.SKIPPED, "interrupted", "the run was interrupted before this was finished"
-            )
+            raise StoppedError("the run was interrupted before this was finished")
 
     def _read(self, raw: Json) -> Live:
         return lives.read(raw, self.remote.number)
@@ -247,7 +247,7 @@ class _Run:
             case Verb.ADOPT | Verb.REPLACE:
                 return self.replace(action)
             case Verb.ARCHIVE:
-                stays = self.patch(action) if action.after else None
+                stays = self._fresh(self.patch(action)) if action.after else None
                 for gone in action.archives:
                     self._archive(gone)
                 return stays
@@ -267,6 +267,8 @@ class _Run:
             return Outcome(action, Status.DONE, self.carry_out(action))
         except _HeldError as held:
             return Outcome(action, held.status, action.before, held.reason)
+        except StoppedError as error:
+            return Outcome(action, Status.SKIPPED, action.before, Reason(error.code, str(error)))
         except AudiencesyncError as error:
             return Outcome(action, Status.FAILED, action.before, _reason(error, action.after))
 
@@ -292,7 +294,7 @@ class _Run:
         with ThreadPoolExecutor(workers, thread_name_prefix="apply") as pool:
             yield from pool.map(self.outcome, actions)
 
-    def settle(self, outcomes: list[Outcome], spent: int) -> list[Outcome]:
+    def settle(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Reads the list after creates, and reports or archives what a racing run made of the same key."""
         made = {
             outcome.action.key: outcome
@@ -307,13 +309,7 @@ class _Run:
             return [*outcomes, *self._unchecked(outcomes, str(error))]
         settled = []
         for outcome in outcomes:
-            found = [outcome]
-            if outcome.action.key in made:
-                found = self._twins(outcome, now, spent)
-                spent += sum(
-                    each.action.verb is Verb.ARCHIVE and each.status is Status.DONE for each in found
-                )
-            settled.extend(found)
+            settled.extend(self._twins(outcome, now) if outcome.action.key in made else [outcome])
         return settled
 
     def _unchecked(self, outcomes: list[Outcome], why: str) -> list[Outcome]:
@@ -322,7 +318,7 @@ class _Run:
         message = f"the list could not be read after the creates, so twins of a racing run may exist: {why}"
         return [Outcome(last, Status.FAILED, outcomes[-1].live, Reason("twins-unknown", message))]
 
-    def _twins(self, outcome: Outcome, now: list[Live], spent: int) -> list[Outcome]:
+    def _twins(self, outcome: Outcome, now: list[Live]) -> list[Outcome]:
         mine = outcome.live
         if mine is None or mine.mark is None:
             raise AssertionError(outcome)
@@ -335,14 +331,15 @@ class _Run:
         others = [each for each in same if each.name != mine.name]
         if not others:
             return [outcome]
-        family = sorted([*others, next((each for each in same if each.name == mine.name), mine)], key=_age)
-        oldest, twins = family[0], family[1:]
-        return [replace(outcome, live=oldest), *(self._twin(outcome, oldest, twin, spent) for twin in twins)]
+        if len(others) == len(same):
+            # Ours was archived meanwhile, or the list is late: nobody knows whether there are two.
+            return [outcome, *(self._reported(outcome, mine, other) for other in others)]
+        oldest, *twins = sorted(same, key=_age)
+        return [replace(outcome, live=oldest), *(self._twin(outcome, oldest, twin) for twin in twins)]
 
-    def _twin(self, outcome: Outcome, oldest: Live, twin: Live, spent: int) -> Outcome:
+    def _twin(self, outcome: Outcome, oldest: Live, twin: Live) -> Outcome:
         """Archives the younger of two equal creates where that is allowed, else reports it."""
         mark = twin.mark
-        action = Action(Verb.ARCHIVE, outcome.action.key, twin, because="twin")
         bound = mark is not None and bool(mark.id)
         equal = (
             oldest.audience is not None
@@ -350,11 +347,26 @@ class _Run:
             and definition_fingerprint(oldest.audience) == definition_fingerprint(twin.audience)
         )
         protected = mark is not None and mark.prevent_archive
-        room = spent < self.plan.policy.limits.destructive
-        if bound and equal and room and not protected and self.options.allow_archive:
-            return self.outcome(action)
+        room = self.spent < self.plan.policy.limits.destructive
+        allowed = bound and equal and room and not protected and self.options.allow_archive
+        if not allowed or not self._stands(oldest):
+            return self._reported(outcome, oldest, twin)
+        archived = self.outcome(Action(Verb.ARCHIVE, outcome.action.key, twin, because="twin"))
+        self.spent += archived.status is Status.DONE
+        return archived
+
+    def _stands(self, live: Live) -> bool:
+        """Whether an audience is still there as it was listed."""
+        try:
+            self._fresh(live)
+        except (AudiencesyncError, _HeldError):
+            return False
+        return True
+
+    def _reported(self, outcome: Outcome, stays: Live, twin: Live) -> Outcome:
+        action = Action(Verb.ARCHIVE, outcome.action.key, twin, because="twin")
         message = (
-            f"a racing run made {twin.name} for the same key as {oldest.name}: run "
+            f"a racing run made {twin.name} for the same key as {stays.name}: run "
             "`apply --allow-archive` once no other run is going, which archives the younger one"
         )
         return Outcome(action, Status.BLOCKED, twin, Reason("twin", message))
@@ -387,16 +399,18 @@ def _reason(error: AudiencesyncError, desired: Desired | None) -> Reason:
 
 
 def apply(plan: Plan, remote: Property, options: Options | None = None) -> Iterator[Outcome]:
-    """Carries a plan out and yields one outcome an action, keeps apart; twins of a race get their own.
+    """Carries a plan out and yields one outcome an action; twins of a race get their own.
 
-    A failure stops only what depends on it. Nothing is raised for what the server says.
+    What is only kept has no outcome, unless a safety rule holds the key back. A failure stops only what
+    depends on it. Nothing is raised for what the server says.
     """
-    run = _Run(plan, remote, options or Options())
-    yield from run.phase((Verb.PATCH, Verb.ADOPT), run.options.workers)
     spent = sum(len(action.archives) for action in plan.actions if not action.blocked)
-    yield from run.settle(list(run.phase((Verb.CREATE,), run.options.workers)), spent)
+    run = _Run(plan, remote, options or Options(), spent)
+    yield from (run.outcome(each) for each in plan.actions if each.verb is Verb.KEEP and each.blocked)
+    yield from run.phase((Verb.PATCH, Verb.ADOPT), run.options.workers)
+    yield from run.settle(list(run.phase((Verb.CREATE,), run.options.workers)))
     # One at a time: each replacement needs a free place, and gives it back with the archive of the old one.
-    yield from run.settle(list(run.phase((Verb.REPLACE,), 1)), spent)
+    yield from run.settle(list(run.phase((Verb.REPLACE,), 1)))
     yield from run.phase((Verb.ARCHIVE,), 1)
 
 

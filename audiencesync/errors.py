@@ -2,6 +2,7 @@
 
 AudiencesyncError                 code, exit_code; its text is one sentence for the user
 ├── UsageError                    arguments or settings that cannot be followed
+├── StoppedError                  the user stopped the run
 ├── InvalidFilesError             carries the problems that were found in the user's files
 ├── UnrepresentableError          a value of GA4 that our records cannot say (a reason and a route)
 ├── PlanFileError                 a plan file that is damaged or of an unknown version
@@ -46,6 +47,12 @@ class UsageError(AudiencesyncError):
     """Says that arguments or settings cannot be followed, and what to write instead."""
 
     code = "usage"
+
+
+class StoppedError(AudiencesyncError):
+    """Says that the user stopped the run; what was not finished was not begun either."""
+
+    code = "interrupted"
 
 
 class InvalidFilesError(AudiencesyncError):
