@@ -229,9 +229,12 @@ class Connection:
         if abroad:
             # What is read in pieces may be resumed by Range, which counts bytes as stored.
             headers = {"Accept": "*/*", "Accept-Encoding": "identity", **request.headers}
+        secrets: list[str] = []
         if self._authorize is not None:
             try:
-                headers |= self._authorize(effort.renewal == "due")
+                given = self._authorize(effort.renewal == "due")
+                headers |= given
+                secrets = [value for name, value in given.items() if name.lower() == "authorization"]
             except errors.NoAnswerError as error:
                 raise _FailedError(error) from None
             if effort.renewal:
@@ -239,16 +242,16 @@ class Connection:
         response = self._follow(request, headers, abroad=abroad)
         record.answered(response)
         try:
-            self._check(request, response)
+            self._check(request, response, secrets)
             return finish(request, response)
         except BaseException:
             response.close()
             raise
 
-    def _check(self, request: Request, response: requests.Response) -> None:
+    def _check(self, request: Request, response: requests.Response, secrets: Sequence[str]) -> None:
         if 200 <= response.status_code < 300:  # noqa: PLR2004 - as HTTP says
             return
-        body = transport.read_some(response, MAX_REFUSAL)
+        body = _without(secrets, transport.read_some(response, MAX_REFUSAL))
         refusal = answers.read(
             request.method, request.place, response.status_code, response.headers, body, self._options.now()
         )
@@ -340,6 +343,17 @@ def _settle(
         else:
             lane.dropped(ticket)
     return closed
+
+
+def _without(secrets: Sequence[str], body: bytes) -> bytes:
+    """The body of a refusal without the credentials, which some gateways echo; as JSON writes them, too."""
+    for secret in secrets:
+        # The scheme, as in "Bearer token", is no secret; a token may contain no space.
+        for plain in (secret, secret.rpartition(" ")[2]):
+            quoted = json.dumps(plain)[1:-1]
+            for form in (plain, quoted, quoted.replace("/", "\\/")):
+                body = body.replace(form.encode(), b"(credentials)") if form else body
+    return body
 
 
 def _join(url: str, location: str) -> str:
