@@ -81,6 +81,11 @@ class Property:
         self.number, self.name = number, f"properties/{number}"
         self._admin, self._data = admin, data
 
+    @property
+    def principal(self) -> str:
+        """The account that requests are made as, "" where the credentials do not tell."""
+        return self._admin.principal
+
     def audiences(self) -> list[dict[str, Any]]:
         """Give all audiences in the server's order; an incomplete list is an error, never a short one."""
         return self._pages(self._admin, f"/v1alpha/{self.name}/audiences", "audiences", PAGE_SIZE)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from audiencesync import __version__
-from audiencesync.errors import AudiencesyncError, InvalidFilesError, UsageError
+from audiencesync.errors import AudiencesyncError, InvalidFilesError, StoppedError, UsageError
 
 if TYPE_CHECKING:
     from audiencesync.report.page import Page
@@ -158,6 +158,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "forget": ("remote", "Takes our mark off an audience and leaves it in GA4; its file stays too."),
     "drift": ("outside", "Shows what changed outside git, and by whom where the change history can be read."),
     "preview": ("data", "Counts users before and after a change, from the event export."),
+    "comment": (
+        "review",
+        "Shows a plan as the one comment of a pull request, or reads the reviewed digest back from it.",
+    ),
     "export": ("data", "Members of GA4 audiences; GrowingIO tags, segments and analyses."),
     "catalog": ("pages", "Writes a static site of all audiences: a list to search, and a page for each."),
     "doctor": ("setup", "Looks at settings, credentials, scopes, APIs, role and limits; writes nothing."),
@@ -255,6 +259,8 @@ def reported(frame: Frame) -> Iterator[list[int]]:
         yield code
     except AudiencesyncError as error:
         code.append(frame.fail(error))
+    except KeyboardInterrupt:
+        code.append(frame.fail(StoppedError("interrupted")))
     except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user: this is our own mistake
