@@ -43,6 +43,8 @@ def text(name: str) -> str:
     return json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
 
 
+# Nobody reads more of one file, and each place takes time to find in it.
+MAX_FINDINGS = 500
 # What a file that could not be read whole lacks may stand in the part that was left out.
 _CUTTING = {"key-not-text", "merge-key", "alias", "duplicate-key"}
 
@@ -57,13 +59,18 @@ def find(document: Document, message: str = "Audience") -> list[Finding]:
         return []
     from audiencesync.schema.explain import explain
 
+    found = explain(document.data, message)
+    more = len(found) - MAX_FINDINGS
+    if more > 0:
+        text = f"the file has {len(found):,} problems; the first {MAX_FINDINGS} are shown"
+        found = [*found[:MAX_FINDINGS], Finding((), "too-many-problems", text, "mend these first")]
     places = {problem.location for problem in document.problems}
     cut = any(problem.rule in _CUTTING for problem in document.problems)
     return [
         finding
-        for finding in explain(document.data, message)
+        for finding in found
         if not (cut and finding.rule in {"missing-key", "one-of"})
-        and document.locate(finding.route, key=finding.key) not in places
+        and (not places or document.locate(finding.route, key=finding.key) not in places)
     ]
 
 
