@@ -11,7 +11,7 @@ authorization scopes; Analytics Help, "Add, edit, and delete Analytics users and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -93,11 +93,10 @@ def _opened(target: Target, scope: str, options: http.Options) -> Iterator[tuple
         yield ga4.Property(admin, data, target.property), admin.principal
 
 
-def _met(read: object) -> AudiencesyncError | None:
+def _met(read: Callable[[], object]) -> AudiencesyncError | None:
     """What a read raises."""
     try:
-        if callable(read):
-            read()
+        read()
     except AudiencesyncError as error:
         return error
     return None
@@ -174,7 +173,10 @@ def _is_disabled(error: AudiencesyncError | None) -> bool:
 def _login(target: Target) -> str:
     if target.credentials not in {"default", "anonymous"}:
         return f"check the service account of {target.credentials} and its key"
-    return f"gcloud auth application-default login --scopes={CLOUD_PLATFORM},{EDIT_SCOPE}"
+    command = f"gcloud auth application-default login --scopes={CLOUD_PLATFORM},{EDIT_SCOPE}"
+    if target.impersonate:
+        return f"{command}, with the role Service Account Token Creator on {target.impersonate}"
+    return command
 
 
 def _credentials(facts: Facts) -> Line:

@@ -19,6 +19,7 @@ from audiencesync.canonical import canonical_bytes, fingerprint
 from audiencesync.commented import Entry, Node
 from audiencesync.errors import InvalidFilesError, UnrepresentableError
 from audiencesync.fields import MAX_MEMBERSHIP_DAYS, fields_of
+from audiencesync.settings import NAME
 from audiencesync.source import Location, Problem
 from audiencesync.wire import from_api, parse_duration, to_api
 
@@ -56,7 +57,7 @@ def format_text(path: str, text: str, style: Style = "") -> str:
     if not isinstance(document.data, dict):
         return text
     tree = commented.read(document.text, document.data)
-    settings = path.replace("\\", "/").rpartition("/")[2] == "audiencesync.yaml"
+    settings = path.replace("\\", "/").rpartition("/")[2] == NAME
     if style and not settings:
         _turn(tree, document, style)
     wanted = tree.data

@@ -146,6 +146,13 @@ def test_a_full_property_is_a_failure(audiences: int, triggers: int, what: str) 
     assert line.fix.startswith(f"archive {what} that nobody needs")
 
 
+def test_an_impersonated_account_needs_a_role_too() -> None:
+    target = Target("t", "1", impersonate="robot@p.iam.gserviceaccount.com")
+    found = judged(facts(target, view=UsageError("no usable Google credentials"), asked=False))
+    role = "with the role Service Account Token Creator on robot@p.iam.gserviceaccount.com"
+    assert found["credentials"].fix == f"{LOGIN}, {role}"
+
+
 def test_the_limits_are_those_of_the_target() -> None:
     line = judged(facts(Target("t", "1", limits=Limits(audiences=400)), audiences=399))["limits"]
     assert line.good

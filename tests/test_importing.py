@@ -19,6 +19,7 @@ from audiencesync.apply import Options
 from audiencesync.cli import frame
 from audiencesync.errors import UsageError
 from audiencesync.importing import Choices, Import
+from audiencesync.live import read
 from audiencesync.mark import Mark
 from audiencesync.source import Severity
 from audiencesync.wire import to_api
@@ -357,7 +358,7 @@ def test_a_name_that_a_file_has_is_not_taken(folder: Path) -> None:
 @settings(max_examples=60)
 def test_stems_are_safe_and_unique(names: list[str]) -> None:
     empty = workspace.Workspace(Path(), (), (), None, (), {})
-    lives = [importing.read(raw(number, name), "1000") for number, name in enumerate(names)]
+    lives = [read(raw(number, name), "1000") for number, name in enumerate(names)]
     stems = importing._stems(lives, empty)
     assert len(set(stems)) == len(names)
     for stem in stems:

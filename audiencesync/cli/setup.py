@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -
 
         written += events.write(place / "events")
     frame.answer("".join(f"{_inert(str(path))}\n" for path in written))
-    name = "" if place == Path() else f" -w {place}"
+    name = "" if place == Path() else f" -w {shlex.quote(str(place))}"
     if not owner:
         frame.note(f"the owner is acme-web: put your team's name into {place / NAME} before the first apply")
     frame.note(f"next: `audiencesync{name} validate`, then `audiencesync{name} plan`")
