@@ -373,6 +373,11 @@ def test_rules_rest_where_the_schema_found_something() -> None:
     assert found(body(clause(ored(count(atAnyPointInTime=True)), scope="EVENT"))) == ["unknown-value"]
 
 
+def test_what_was_cut_out_is_no_repetition() -> None:
+    alike = [{"eventFiler": {"eventName": "x"}}, {"eventFiler": {"eventName": "y"}}]
+    assert found(body(clause(ored(*alike)))) == ["unknown-key", "unknown-key"]
+
+
 def test_targets_keep_names_apart() -> None:
     two = {**OWNER["targets"], "live": {"property": "1"}}  # type: ignore[dict-item]
     apart = {

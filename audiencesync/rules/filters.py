@@ -336,15 +336,14 @@ def same_leaf_twice(view: View) -> Findings:
           - eventFilter: {eventName: purchase}
           - eventFilter: {eventName: purchase}
     """
-    for route, members, _ in view.groups:
+    for _, members, _ in view.groups:
         seen: set[str] = set()
         # Most leaves differ in what they are about, which is quick to see.
-        if len(members) == 1 or len(set(map(_about, members))) == len(members):
+        if len(members) == 1 or len({_about(one) for _, one in members}) == len(members):
             continue
-        for index, member in enumerate(members):
+        for place, member in members:
             text = json.dumps(_plain(member), sort_keys=True)
             if text in seen:
-                place = (*route, "filterExpressions", index)
                 message = "this filter stands in the orGroup already; saying it twice changes nothing"
                 yield Finding(place, "same-leaf-twice", message, "remove one of the two")
             seen.add(text)
@@ -391,15 +390,15 @@ def and_not_or(view: View) -> Findings:
         alone = sum(1 for _, _, other in view.groups if other == clause) == 1
         if kind != "INCLUDE" or not alone or len(members) != 1 or "sequenceSteps" in route:
             continue
-        what, value = _asked(members[0])
+        ((place, leaf),) = members
+        what, value = _asked(leaf)
         if not what:
             continue
-        first = seen.setdefault(what, (value, members[0]))
+        first = seen.setdefault(what, (value, leaf))
         if first[0] != value:
             text = f"another INCLUDE clause asks {what} for another value; clauses are AND'ed, not OR'ed"
-            both = {"orGroup": {"filterExpressions": [first[1], members[0]]}}
+            both = {"orGroup": {"filterExpressions": [first[1], leaf]}}
             way = f"to let in users with either value, write one clause with both:\n{lines(both)}"
-            place = (*route, "filterExpressions", 0)
             yield Finding(place, "and-not-or", text, way)
 
 

@@ -52,7 +52,7 @@ class View:
     broken: frozenset[str] = frozenset()
     clauses: list[tuple[Route, Json]] = field(default_factory=list)
     steps: list[tuple[Route, int, Json, Json]] = field(default_factory=list)
-    groups: list[tuple[Route, list[Json], int]] = field(default_factory=list)
+    groups: list[tuple[Route, list[tuple[Route, Json]], int]] = field(default_factory=list)
     leaves: list[Leaf] = field(default_factory=list)
 
     def text(self, name: str) -> str:
@@ -84,7 +84,7 @@ def _members(group: object, route: Route) -> Iterator[tuple[Route, Json]]:
     if isinstance(items, list):
         inner = (*route, "filterExpressions")
         for index, item in enumerate(items):
-            if isinstance(item, dict):
+            if isinstance(item, dict) and item:
                 yield (*inner, index), item
 
 
@@ -133,7 +133,7 @@ def _expression(
         group = (*place, "orGroup")
         members = list(_members(member.get("orGroup"), group))
         if members:
-            view.groups.append((group, [one for _, one in members], clause))
+            view.groups.append((group, members, clause))
         for where, leaf in members:
             _leaf(view, where, leaf, Leaf(where, "", leaf, scopes, clause=clause, top=where))
 
