@@ -176,6 +176,7 @@ class Platform:
             None,
             {"id": "kqQewGry", "key": "tag_city", "name": "城市"},
         ]
+        self.center_tags = [*self.tags, {"id": "aBcDeFgH", "key": "tag_center", "name": "平台标签"}]
         self.segments = [{"id": "AVpZBzpK", "name": "分群1"}, {"id": "qgQMXnD3", "name": "分群4"}]
         self.analyses = {
             "FUNNELS": [{"id": "zqQR3po3", "name": "漏斗1"}, {"id": "klGvyp7E", "name": "漏斗3"}],
@@ -283,7 +284,7 @@ def _schema(platform: Platform) -> GraphQLSchema:
 
     queries = {
         "projects": lambda *_: platform.projects,
-        "dataCenterTags": lambda *_: platform.tags,
+        "dataCenterTags": lambda *_: platform.center_tags,
         "tags": tags,
         "segments": known(platform.segments),
         "funnelAnalyses": known(platform.analyses["FUNNELS"]),

@@ -68,7 +68,8 @@ class Shop:
         return ga4.Property(connection, connection, "1000")
 
     def client(self, name: str) -> growingio.GrowingIO:
-        settings = GrowingIO(name=name, url=self.platform.address, project="WlGk4Daj", token_env="TOKEN")
+        project = "" if name == "projectless" else "WlGk4Daj"
+        settings = GrowingIO(name=name, url=self.platform.address, project=project, token_env="TOKEN")
         options = http.Options(limits=None, sleep=lambda _: None, random=lambda: 0.0)
         return growingio.connect(settings, environ=self.environ, options=options, warn=lambda _: None)
 
@@ -437,6 +438,14 @@ def test_what_cannot_work_costs_no_job(shop: Shop, change: dict[str, Any], said:
     assert not shop.platform.seen
 
 
+def test_a_project_is_needed_for_all_but_tags(shop: Shop) -> None:
+    exports = [replace(each, growingio="projectless") for each in (SEGMENT, ANALYSIS, TAG)]
+    results = {result.name: result for result in shop.run(*exports)}
+    assert [results[name].status for name in ("seg", "funnel", "payments")] == ["failed", "failed", "done"]
+    assert "`project`" in str(results["seg"].error)
+    assert shop.one(replace(exports[0], project="WlGk4Daj")).status == "done"
+
+
 # GA4's own ways
 
 
@@ -754,6 +763,38 @@ def test_two_runs_at_once_do_not_start_two_jobs(shop: Shop) -> None:
 
 
 # Kills
+
+
+@pytest.mark.parametrize("broken", ["audiencesync.rows.place", "audiencesync.jobfile.write_json"])
+@pytest.mark.parametrize("change", [False, True])
+def test_what_was_written_is_not_fetched_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, broken: str, change: bool
+) -> None:
+    shop.one(TAG)
+    shop.platform.rows = (*shop.platform.rows, ("neu", "1"))
+    name, method = broken.rsplit(".", 1)
+    usual: Callable[..., None] = getattr(sys.modules[name], method)
+
+    def fail(*arguments: Any) -> None:
+        path = arguments[method == "place"]
+        if path.parent.name == "out":
+            raise KeyboardInterrupt
+        usual(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fail)
+        with pytest.raises(KeyboardInterrupt):
+            shop.one(TAG)
+    if change:
+        for path in (shop.folder / "out").iterdir():
+            path.unlink()
+    downloads = len(shop.platform.paths("/download"))
+    result = shop.one(TAG)
+    assert (result.status, len(table(result))) == ("done", 5)
+    assert manifest(result)["sha256"] == hashlib.sha256(Path(result.path or "").read_bytes()).hexdigest()
+    assert len(shop.platform.paths("/download")) - downloads == int(change)
+    assert len(shop.platform.jobs) == 2
+    assert not shop.leftovers()
 
 
 class Program:

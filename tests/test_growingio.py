@@ -236,6 +236,16 @@ def test_a_refused_secret_is_no_submit(platform: Platform) -> None:
     assert not platform.paths("/graphql")
 
 
+@pytest.mark.parametrize("token", ["", None, 7])
+def test_a_sign_in_without_a_token_is_no_submit(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, token: object
+) -> None:
+    monkeypatch.setattr(platform, "issue", lambda: token)
+    with pytest.raises(errors.ApiError, match="no access_token"):
+        client_of(platform, secret_env="SECRET").submit_tag("tag_payment_times")
+    assert not platform.paths("/graphql")
+
+
 def test_a_missing_variable_is_named(platform: Platform) -> None:
     settings = Settings(name="p", url=platform.address, token_env="NOT_SET")
     with pytest.raises(errors.UsageError, match="NOT_SET"):

@@ -54,11 +54,14 @@ def test_audiences_and_exports_of_a_property_are_listed(tmp_path: Path) -> None:
         remote = ga4.Property(connection, connection, "1000")
         made = remote.create(to_api(shop.audience("Buyers")))["name"]
         job = remote.create_export(made, ["deviceId"])
+        later = remote.create_export(made, ["userId"])
         found = list(listing({"demo": remote}, [], owner=shop.OWNER))
     store.close()
     kinds = [(each.kind, each.where, each.id, each.name) for each in found]
     assert ("audience", "demo", made.rpartition("/")[2], "Buyers") in kinds
-    assert ("export", "demo", job.rpartition("/")[2], made) in kinds
+    assert [each for each in kinds if each[0] == "export"] == [
+        ("export", "demo", name.rpartition("/")[2], made) for name in (later, job)
+    ]
     assert not any(each.error for each in found)
 
 
@@ -70,15 +73,18 @@ def test_everything_of_a_platform_is_listed(project: str) -> None:
     where = "p/WlGk4Daj"
     assert Listed("project", "p", id="WlGk4Daj", name="默认项目") in found
     assert Listed("tag", where, id="kqQewGry", key="tag_city", name="城市") in found
+    assert Listed("tag", "p", key="tag_center", name="平台标签") in found
+    assert [each.key for each in found if each.kind == "tag"].count("tag_city") == 1
     assert Listed("segment", where, id="qgQMXnD3", name="分群4") in found
     assert Listed("analysis", where, id="klGvyp7E", name="漏斗3", detail="FUNNELS") in found
     assert {each.detail for each in found} - {""} == {"FUNNELS", "CHARTS", "RETENTIONS", "FREQUENCIES"}
-    assert len(found) == len(set(found)) == 10
+    assert len(found) == len(set(found)) == 11
 
 
 def test_a_list_that_fails_does_not_stop_the_others() -> None:
     with serving() as platform:
-        del platform.graphql_schema.query_type.fields["segments"]  # type: ignore[union-attr]
+        for name in ("segments", "dataCenterTags"):
+            del platform.graphql_schema.query_type.fields[name]  # type: ignore[union-attr]
         found = list(listing({}, [client(platform)], owner=shop.OWNER))
-    assert [each.kind for each in found if each.error] == ["segment"]
+    assert [each.kind for each in found if each.error] == ["segment", "tag"]
     assert any(each.kind == "analysis" for each in found)
