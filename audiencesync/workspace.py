@@ -25,21 +25,17 @@ STATE = ".audiencesync"
 class Workspace:
     """A folder of audiences as it was read, with everything that is wrong with it.
 
-    `documents` hold GA4's form of each audience file, whichever form it is written in. `settings` is None
-    and `desired` lacks an audience where errors stand in the way.
+    `settings` is None and `desired` lacks an audience where errors stand in the way. `texts` are the files'
+    texts by path; `files` counts them, the settings included. Where the folder was only checked, `desired` is
+    empty and `texts` holds the files with problems alone.
     """
 
     folder: Path
-    documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
     settings: Settings | None
     desired: tuple[Desired, ...]
     texts: Mapping[str, str]
-
-    @property
-    def files(self) -> int:
-        """How many files were read, the settings included."""
-        return len(self.texts)
+    files: int
 
     @property
     def state(self) -> Path:
@@ -98,52 +94,82 @@ def audience_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path != folder / settings_.NAME)
 
 
-def load(folder: Path) -> Workspace:
-    """Reads and checks the whole workspace; paths in problems are those that `folder` leads to."""
+def load(folder: Path, *, keep: bool = True) -> Workspace:
+    """Reads and checks the whole workspace; paths in problems are those that `folder` leads to.
+
+    Without `keep` it is only checked, in memory that does not grow with the number of files.
+    """
     home = folder.resolve()
     paths = [folder / settings_.NAME, *audience_files(folder)]
-    return assemble(folder, {str(path): _read(path, home) for path in paths})
+    return _assemble(folder, ((str(path), _read(path, home)) for path in paths), keep=keep)
 
 
 def load_files(paths: Iterable[Path], folder: Path | None) -> Workspace:
-    """Reads and checks single files, beside the settings of `folder` where there is one."""
-    found = {str(path): _read(path, None) for path in paths}
+    """Checks single files, beside the settings of `folder` where there is one."""
+    found = {str(path): path for path in paths}
     if folder is not None:
-        found = {str(folder / settings_.NAME): _read(folder / settings_.NAME, None)} | found
-    return assemble(folder or Path(), found)
+        found = {str(folder / settings_.NAME): folder / settings_.NAME} | found
+    pairs = ((name, _read(path, None)) for name, path in found.items())
+    return _assemble(folder or Path(), pairs, keep=False)
 
 
 def assemble(folder: Path, files: Mapping[str, bytes | Problem]) -> Workspace:
     """Builds a workspace from files by path, as they are on disk or in another revision."""
+    return _assemble(folder, files.items(), keep=True)
+
+
+def _assemble(folder: Path, files: Iterable[tuple[str, bytes | Problem]], *, keep: bool) -> Workspace:
+    """Reads and checks file by file, the settings first where they are among them."""
+    checker = validate.Checker()
     problems: list[Problem] = []
     texts: dict[str, str] = {}
-    audiences: list[Document] = []
-    settings_document: Document | None = None
-    for path, raw in files.items():
+    desired: list[Desired] = []
+    settings: Settings | None = None
+    count = 0
+    for path, raw in files:
+        count += 1
         if isinstance(raw, Problem):
-            problems.append(raw)
-            texts[path] = ""
-            continue
-        document = source.parse(path, raw)
-        texts[path] = document.text
-        problems += document.problems
-        if os.path.basename(path) == settings_.NAME:  # noqa: PTH119 - a path of any revision, not of this disk
-            settings_document = document
-        elif document.data is not None:
-            expanded = short.expand(document)
-            problems += expanded.problems[len(document.problems) :]
-            audiences.append(expanded)
-    checked = validate.check(settings_document, audiences)
-    problems += checked.problems
-    broken = {problem.location.path for problem in problems if problem.severity is Severity.ERROR}
+            found, text = [raw], ""
+        elif os.path.basename(path) == settings_.NAME:  # noqa: PTH119 - of any revision, not of this disk
+            found, text, settings = _settings(path, raw)
+            checker = validate.Checker(settings)
+        else:
+            document, found = _audience(path, raw, checker)
+            text = document.text
+            if keep and document.data is not None and not any(map(_is_error, found)):
+                desired.append(_desired(document))
+        problems += found
+        if keep or found:
+            texts[path] = text
+    problems += checker.finish()
+    broken = {problem.location.path for problem in problems if _is_error(problem)}
     return Workspace(
         folder,
-        tuple(audiences),
-        tuple(sorted(set(problems), key=lambda problem: (problem.location, problem.rule, problem.message))),
-        None if settings_document and settings_document.path in broken else checked.settings,
-        tuple(_desired(document) for document in audiences if document.path not in broken),
+        tuple(sorted(set(problems), key=lambda each: (each.location, each.rule, each.message))),
+        settings,
+        tuple(each for each in desired if each.document.path not in broken),
         texts,
+        count,
     )
+
+
+def _is_error(problem: Problem) -> bool:
+    return problem.severity is Severity.ERROR
+
+
+def _settings(path: str, raw: bytes) -> tuple[list[Problem], str, Settings | None]:
+    document = source.parse(path, raw)
+    checked = validate.check_settings(document)
+    return [*document.problems, *checked.problems], document.text, checked.settings
+
+
+def _audience(path: str, raw: bytes, checker: validate.Checker) -> tuple[Document, list[Problem]]:
+    """One audience file in GA4's form, whichever form it is written in, and what is wrong with it alone."""
+    document = source.parse(path, raw)
+    if document.data is None:
+        return document, list(document.problems)
+    expanded = short.expand(document)
+    return expanded, [*expanded.problems, *checker.add(expanded)]
 
 
 def _manage(data: Mapping[str, Any], path: str) -> Manage:

@@ -30,7 +30,7 @@ def _found(frame: Frame, paths: tuple[Path, ...]) -> tuple[Workspace, tuple[Prob
     from audiencesync import workspace as workspaces
 
     if not paths:
-        workspace = audiencesync.load(frame.workspace)
+        workspace = workspaces.load(workspaces.find(frame.workspace), keep=False)
         return workspace, workspace.problems, workspace.files
     for path in paths:
         if not path.exists():
