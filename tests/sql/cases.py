@@ -257,16 +257,16 @@ class Chance:
             return {"fieldName": name, **self.text(("Mug", "shirt"), ("M.g", "s.*"))}
         if name == "pagePath":
             return {"fieldName": name, **self.text(("/a", "/A/b", "/"), ("/a.*", "/"))}
-        return {"fieldName": name, **self.text(("card", "Cash", "2", "high", "1.5"), ("c.*", "[0-9.]+"))}
+        return {"fieldName": name, **self.text(("card", "Cash", "2", "high", "1.5"), ("c.*", "[0-9.]+", "a"))}
 
     def plain(self, *, across: bool) -> Json:
         texts: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-            ("country", ("germany", "France", "Österreich", "x'y"), ("g.*y", "fr|FRANCE", ".*")),
-            ("eventName", ("page_view", "PURCHASE"), ("p.*", "login|scroll")),
-            ("deviceCategory", ("mobile", "Desktop"), ("m.*",)),
+            ("country", ("germany", "France", "Österreich", "x'y"), ("g.*y", "fr|FRANCE", "er|an", ".*")),
+            ("eventName", ("page_view", "PURCHASE"), ("p.*", "login|scroll", "age")),
+            ("deviceCategory", ("mobile", "Desktop"), ("m.*", "o")),
             ("landingPage", ("/a", "/"), ("/a/?.*",)),
-            ("sessionSource", ("google", "mail"), ("goo.*",)),
-            ("customUser:plan", ("gold", "free", "3"), ("[a-z]+",)),
+            ("sessionSource", ("google", "mail"), ("goo.*", "goo")),
+            ("customUser:plan", ("gold", "free", "3"), ("[a-z]+", "[a-z]")),
             ("customEvent:score", ("2", "high", "1.5"), ("[0-9]",)),
             ("signedInWithUserId", ("yes",), (".*set.",)),
             ("itemName", ("mug", "Shirt"), ("M.*",)),

@@ -12,7 +12,7 @@ from audiencesync.sql.readings import Readings
 from audiencesync.wire import from_api
 from tests.sql import brute, cases
 
-AUDIENCES, POPULATIONS, USERS = 50, 8, 14
+AUDIENCES, POPULATIONS, USERS = 40, 11, 13
 """Of one batch: every audience meets every population, and each meeting is one case."""
 SWITCHES = ("last_set", "never", "reuse", "renew_all")
 
@@ -57,7 +57,7 @@ def test_random_audiences_have_the_members_that_trying_everything_gives(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     decided = 0
-    for seed in range(14):
+    for seed in range(12):
         count, wrong = compare(connection, tmp_path, seed)
         assert not wrong, wrong[0]
         decided += count
@@ -68,6 +68,5 @@ def test_random_audiences_have_the_members_that_trying_everything_gives(
 def test_each_reading_is_what_trying_everything_gives(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, switch: str
 ) -> None:
-    for seed in (1000, 1001):
-        _, wrong = compare(connection, tmp_path, seed, Readings(**{switch: True}))
-        assert not wrong, wrong[0]
+    _, wrong = compare(connection, tmp_path, 1000, Readings(**{switch: True}))
+    assert not wrong, wrong[0]

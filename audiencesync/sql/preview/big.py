@@ -68,7 +68,7 @@ def _said(what: str) -> Iterator[None]:
     except GoogleAuthError as error:
         raise PreviewError(f"BigQuery needs credentials: {error}") from None
     except GoogleAPIError as error:
-        message = getattr(error, "message", "") or str(error)
+        message = str(getattr(error, "message", "") or error).strip().splitlines()[0]
         raise PreviewError(f"BigQuery, {what}: {message}") from None
 
 

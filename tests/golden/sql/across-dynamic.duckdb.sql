@@ -1,0 +1,50 @@
+WITH raw AS (
+  SELECT
+    "user_pseudo_id" AS u,
+    "event_timestamp" AS ts,
+    TRY_CAST("event_date" AS BIGINT) AS d,
+    COALESCE(CAST("batch_page_id" AS BIGINT), -9223372036854775808) AS o0,
+    COALESCE(CAST("batch_ordering_id" AS BIGINT), -9223372036854775808) AS o1,
+    COALESCE(CAST("batch_event_index" AS BIGINT), -9223372036854775808) AS o2,
+    COALESCE("event_name", '') AS n,
+    "geo"."country" AS f0
+  FROM read_parquet('events/*.parquet', union_by_name = true)
+  WHERE "user_pseudo_id" IS NOT NULL
+    AND "event_timestamp" IS NOT NULL
+    AND "event_date" <= '20240310'
+),
+ev AS (
+  SELECT
+    u,
+    ts,
+    d,
+    o0,
+    o1,
+    o2,
+    n,
+    CAST(CASE WHEN LOWER(f0) IN (LOWER('AT'), LOWER('DE')) THEN 1 ELSE 0 END AS BIGINT) AS m0
+  FROM raw
+),
+usr AS (
+  SELECT
+    u,
+    BIT_OR(m0) AS e0,
+    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS BIGINT)) AS c0,
+    arg_max(m0, ROW(ts, o0, o1, o2, n)) AS l0
+  FROM ev
+  GROUP BY u
+),
+flags AS (
+  SELECT
+    usr.u,
+    CASE WHEN ((((l0 & 1) <> 0))) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+  FROM usr
+),
+totals AS (
+  SELECT SUM(a0) AS n0
+  FROM flags
+)
+SELECT "r"."key" AS "key", "r"."users" AS "users"
+FROM (SELECT UNNEST([
+  {"key": 'across-dynamic', "users": COALESCE(n0, 0)}
+]) AS "r" FROM totals)

@@ -1,0 +1,46 @@
+WITH raw AS (
+  SELECT
+    `user_pseudo_id` AS u,
+    `event_timestamp` AS ts,
+    SAFE_CAST(`event_date` AS INT64) AS d,
+    `event_name` AS f0
+  FROM (SELECT * FROM `acme.analytics_1.events_*` WHERE _TABLE_SUFFIX BETWEEN '20140101' AND '20240310')
+  WHERE `user_pseudo_id` IS NOT NULL
+    AND `event_timestamp` IS NOT NULL
+    AND `event_date` <= '20240310'
+    AND `event_name` IN ('purchase')
+),
+ev AS (
+  SELECT
+    *
+  FROM (  SELECT
+    u,
+    ts,
+    d,
+    CAST(CASE WHEN f0 = 'purchase' THEN 1 ELSE 0 END AS INT64) AS m0
+  FROM raw) AS marked
+  WHERE (m0 <> 0)
+),
+usr AS (
+  SELECT
+    u,
+    BIT_OR(m0) AS e0,
+    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0,
+    SUM(CASE WHEN d > 20240303 AND (m0 & 1) <> 0 THEN 1 ELSE 0 END) AS u0
+  FROM ev
+  GROUP BY u
+),
+flags AS (
+  SELECT
+    usr.u,
+    CASE WHEN (((u0 >= 3))) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+  FROM usr
+),
+totals AS (
+  SELECT SUM(a0) AS n0
+  FROM flags
+)
+SELECT r.key, r.users
+FROM totals, UNNEST([
+  STRUCT('count-dynamic' AS key, COALESCE(n0, 0) AS users)
+]) AS r

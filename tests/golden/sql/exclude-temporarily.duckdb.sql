@@ -1,0 +1,47 @@
+WITH raw AS (
+  SELECT
+    "user_pseudo_id" AS u,
+    "event_timestamp" AS ts,
+    TRY_CAST("event_date" AS BIGINT) AS d,
+    "event_name" AS f0
+  FROM read_parquet('events/*.parquet', union_by_name = true)
+  WHERE "user_pseudo_id" IS NOT NULL
+    AND "event_timestamp" IS NOT NULL
+    AND "event_date" <= '20240310'
+    AND "event_name" IN ('add_to_cart', 'purchase')
+),
+ev AS (
+  SELECT
+    *
+  FROM (  SELECT
+    u,
+    ts,
+    d,
+    CAST(CASE WHEN f0 = 'purchase' THEN 1 ELSE 0 END + CASE WHEN f0 = 'add_to_cart' THEN 2 ELSE 0 END AS BIGINT) AS m0
+  FROM raw) AS marked
+  WHERE (m0 <> 0)
+),
+usr AS (
+  SELECT
+    u,
+    BIT_OR(m0) AS e0,
+    BIT_OR(CAST(CASE WHEN d > 20240209 AND ((m0 & 2) <> 0) THEN 1 ELSE 0 END AS BIGINT)) AS c0,
+    MAX(CASE WHEN (m0 & 2) <> 0 THEN ts END) AS u0,
+    MAX(CASE WHEN (m0 & 1) <> 0 THEN ts END) AS u1
+  FROM ev
+  GROUP BY u
+),
+flags AS (
+  SELECT
+    usr.u,
+    CASE WHEN ((e0 & 2) <> 0) AND ((c0 & 1) <> 0) AND (((e0 & 1) <> 0) AND u1 >= COALESCE(u0, -1)) IS NOT TRUE THEN 1 ELSE 0 END AS a0
+  FROM usr
+),
+totals AS (
+  SELECT SUM(a0) AS n0
+  FROM flags
+)
+SELECT "r"."key" AS "key", "r"."users" AS "users"
+FROM (SELECT UNNEST([
+  {"key": 'exclude-temporarily', "users": COALESCE(n0, 0)}
+]) AS "r" FROM totals)

@@ -1,0 +1,47 @@
+WITH raw AS (
+  SELECT
+    "user_pseudo_id" AS u,
+    "event_timestamp" AS ts,
+    TRY_CAST("event_date" AS BIGINT) AS d,
+    "geo"."city" AS f0,
+    "geo"."country" AS f1,
+    "event_name" AS f2
+  FROM read_parquet('events/*.parquet', union_by_name = true)
+  WHERE "user_pseudo_id" IS NOT NULL
+    AND "event_timestamp" IS NOT NULL
+    AND "event_date" <= '20240310'
+    AND "event_name" IN ('purchase')
+),
+ev AS (
+  SELECT
+    *
+  FROM (  SELECT
+    u,
+    ts,
+    d,
+    CAST(CASE WHEN ((regexp_full_match(f0, '^L.*', 'i') OR LOWER(f1) = LOWER('Peru')) AND f2 = 'purchase') THEN 1 ELSE 0 END AS BIGINT) AS m0
+  FROM raw) AS marked
+  WHERE (m0 <> 0)
+),
+usr AS (
+  SELECT
+    u,
+    BIT_OR(m0) AS e0,
+    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS BIGINT)) AS c0
+  FROM ev
+  GROUP BY u
+),
+flags AS (
+  SELECT
+    usr.u,
+    CASE WHEN ((e0 & 1) <> 0) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+  FROM usr
+),
+totals AS (
+  SELECT SUM(a0) AS n0
+  FROM flags
+)
+SELECT "r"."key" AS "key", "r"."users" AS "users"
+FROM (SELECT UNNEST([
+  {"key": 'same-event', "users": COALESCE(n0, 0)}
+]) AS "r" FROM totals)
