@@ -256,7 +256,7 @@ TITLES = {
     ),
     "Settings": ("workspace", "audiencesync.yaml", "The settings of a workspace of audiences."),
 }
-HOME = "https://raw.githubusercontent.com/audiencesync/audiencesync/main/schemas/"
+HOME = "urn:audiencesync:"
 
 
 def published(message: str) -> Node:
@@ -265,7 +265,7 @@ def published(message: str) -> Node:
     builder.message(message)
     root = builder.definitions.pop(message)
     name, title, text = TITLES[message]
-    head = {"$schema": DIALECT, "$id": f"{HOME}{name}.schema.json", "title": title, "description": text}
+    head = {"$schema": DIALECT, "$id": f"{HOME}{name}-schema", "title": title, "description": text}
     definitions = {key: _described(key, builder.definitions[key]) for key in sorted(builder.definitions)}
     if message == "Audience":
         root, definitions = _with_short_form(root, definitions)

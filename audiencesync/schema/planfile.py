@@ -95,7 +95,7 @@ def plan_schema() -> Node:
     )
     head = {
         "$schema": DIALECT,
-        "$id": f"{HOME}plan.schema.json",
+        "$id": f"{HOME}plan-schema",
         "title": "A plan",
         "description": "What apply would do, as `audiencesync plan --format json` says it.",
     }
