@@ -8,20 +8,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 import audiencesync
 from audiencesync.action import Outcome, Plan, Status, Verb
 from audiencesync.cli.frame import BLOCKED, CHANGES, ERROR, OK, Frame, command, output_format, write_file
-from audiencesync.errors import StalePlanError, UsageError
+from audiencesync.errors import StalePlanError, StoppedError, UsageError
 from audiencesync.guards import permit
 from audiencesync.live import Live
 from audiencesync.planfile import PlanFile
 from audiencesync.workspace import Workspace
 
 if TYPE_CHECKING:
+    from audiencesync import http
+    from audiencesync.apply import Options
+    from audiencesync.ga4 import Property
     from audiencesync.sql.preview import Report
 
 _EVERYTHING = click.option(
@@ -42,8 +45,20 @@ def _open(frame: Frame) -> Workspace:
     return workspace
 
 
-def _read(workspace: Workspace, frame: Frame, options: Any = None) -> list[Live]:  # noqa: ANN401
-    with audiencesync.connect(workspace, frame.target, options=options) as remote:
+@contextmanager
+def _connect(
+    workspace: Workspace, frame: Frame, options: http.Options, *, write: bool = False
+) -> Iterator[Property]:
+    """Opens the target's property; the run log, where there is one, then says as whom."""
+    with audiencesync.connect(workspace, frame.target, write=write, options=options) as remote:
+        if options.log is not None:
+            property_ = f"properties/{remote.number}"
+            options.log({"time": _now(), "property": property_, "principal": remote.principal or None})
+        yield remote
+
+
+def _read(workspace: Workspace, frame: Frame, options: http.Options) -> list[Live]:
+    with _connect(workspace, frame, options) as remote:
         return audiencesync.read(remote)
 
 
@@ -165,22 +180,35 @@ def apply_command(
     if reviewed and not frame.target:
         frame.target = str(reviewed.core["target"])
     workspace = _open(frame)
-    with _watched(frame, workspace, log) as options:
-        wished = _Wish(
-            only, expect, archive_everything, allow_replace=allow_replace, allow_archive=allow_archive
-        )
-        with audiencesync.connect(workspace, frame.target, write=True, options=options) as remote:
-            plan = wished.plan(workspace, frame.target, audiencesync.read(remote), reviewed)
-            if format_ == "text":
-                _show_plan(frame, plan, "text")
-            if plan.changed and not yes and not click.confirm("Carry this out?", err=True):
-                frame.note("nothing was written")
-                return ERROR
-            with _interruptible() as stop, _progress(frame, plan) as progress:
-                run = Options(stop=stop, allow_archive=allow_archive, progress=progress)
-                outcomes = list(audiencesync.carry_out(plan, remote, run))
+    stop = _Stop()
+    wished = _Wish(only, expect, archive_everything, allow_replace=allow_replace, allow_archive=allow_archive)
+    with (
+        _watched(frame, workspace, log, stop) as options,
+        _connect(workspace, frame, options, write=True) as remote,
+    ):
+        plan = wished.plan(workspace, frame.target, audiencesync.read(remote), reviewed)
+        if format_ == "text":
+            _show_plan(frame, plan, "text")
+        if plan.changed and not yes and not click.confirm("Carry this out?", err=True):
+            raise StoppedError("the plan was declined, and nothing was written")
+        with stop.heard(), _progress(frame, plan) as progress:
+            run = Options(stop=stop, allow_archive=allow_archive, progress=progress)
+            outcomes = _carry_out(frame, plan, remote, run)
     _show_outcomes(frame, outcomes, format_)
     return _apply_code(plan, outcomes)
+
+
+def _carry_out(frame: Frame, plan: Plan, remote: Property, options: Options) -> list[Outcome]:
+    """Every outcome; whatever stops the run, the report holds those that there are."""
+    from audiencesync.report import outcomes as report
+
+    found: list[Outcome] = []
+    try:
+        for outcome in audiencesync.carry_out(plan, remote, options):
+            found.append(outcome)  # noqa: PERF402 - what came before an exception is kept
+    finally:
+        frame.document = report.document(found)
+    return found
 
 
 def _reviewed(path: Path | None) -> PlanFile | None:
@@ -189,7 +217,9 @@ def _reviewed(path: Path | None) -> PlanFile | None:
     if path is None:
         return None
     try:
-        return planfile.read_text(path.read_text("utf-8", "replace"))
+        with path.open("rb") as file:
+            raw = file.read(planfile.MAX_CHARACTERS + 1)
+        return planfile.read_text(raw.decode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
@@ -228,6 +258,8 @@ class _Wish:
                 "since it was reviewed; nothing was written: plan again"
             )
         if reviewed and self.only:
+            if strange := [key for key in self.only if key not in {action.key for action in plan.actions}]:
+                raise UsageError(f"the plan file does not hold the key {strange[0]!r}, so nobody reviewed it")
             plan = self._compare(workspace, target, lives, self.only)
         return permit(plan, allow_replace=self.allow_replace, allow_archive=self.allow_archive)
 
@@ -249,24 +281,37 @@ def _apply_code(plan: Plan, outcomes: list[Outcome]) -> int:
     return BLOCKED if Status.BLOCKED in statuses or plan.blocked else OK
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+class _Stop:
     """Ctrl-C lets the request in flight finish; the run then stops and reports. A second one ends it."""
-    asked = threading.Event()
 
-    def handle(_signal: int, _frame: object) -> None:
-        if asked.is_set():
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def __call__(self) -> bool:
+        """Whether the run shall stop."""
+        return self._asked.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits, as for a quota; StoppedError as soon as the run shall stop."""
+        if self._asked.wait(seconds):
+            raise StoppedError("the run was interrupted while it waited")
+
+    def _handle(self, _signal: int, _frame: object) -> None:
+        if self._asked.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        self._asked.set()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listens to Ctrl-C inside the block."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -291,8 +336,12 @@ def _line(outcome: Outcome) -> str:
 
 
 @contextmanager
-def _watched(frame: Frame, workspace: Workspace, log: Path | None) -> Iterator[Any]:
+def _watched(
+    frame: Frame, workspace: Workspace, log: Path | None, stop: _Stop | None = None
+) -> Iterator[http.Options]:
     """The connection's options: paced by the target's limits, telling of waits, logging where asked to."""
+    from dataclasses import replace
+
     from audiencesync import http
 
     limits = audiencesync.target(workspace, frame.target).limits
@@ -301,33 +350,39 @@ def _watched(frame: Frame, workspace: Workspace, log: Path | None) -> Iterator[A
         if frame.verbose or seconds >= 5:  # noqa: PLR2004 - shorter waits are nobody's business
             frame.note(f"waiting {seconds:.0f} s: {why}")
 
+    options = http.Options(limits=limits, on_wait=waits)
+    if stop is not None:
+        options = replace(options, sleep=stop.sleep)
     if log is None:
-        yield http.Options(limits=limits, on_wait=waits)
+        yield options
         return
     from audiencesync.report.documents import dump_line
     from audiencesync.runlog import opened
 
-    with opened(log) as write:
+    with opened(log, dump_line(_run_of(workspace)), frame.note) as write:
 
         def entry(record: Mapping[str, object]) -> None:
             write(dump_line(record))
 
-        entry(_run_of(workspace))
-        yield http.Options(limits=limits, on_wait=waits, log=entry)
+        yield replace(options, log=entry)
 
 
 def _run_of(workspace: Workspace) -> dict[str, object]:
     """The log's first line: which program, which files."""
-    from datetime import UTC, datetime
-
     from audiencesync import git
 
     return {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _now(),
         "run": " ".join(sys.argv[1:2]),
         "version": audiencesync.__version__,
         "commit": git.commit(workspace.folder) or None,
     }
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # ---------------------------------------------------------------- forget, import, drift, doctor, emulator
@@ -344,7 +399,7 @@ def forget_command(frame: Frame, key: str, log: Path | None) -> int:
     settings = workspace.sound()
     with (
         _watched(frame, workspace, log) as options,
-        audiencesync.connect(workspace, frame.target, write=True, options=options) as remote,
+        _connect(workspace, frame, options, write=True) as remote,
     ):
         outcomes = forget(key, settings.owner, audiencesync.read(remote), remote)
     _show_outcomes(frame, outcomes, "text")
