@@ -83,6 +83,12 @@ def test_the_wheel_holds_every_module_and_the_type_marker(wheel_names: set[str])
     assert "audiencesync/py.typed" in wheel_names
 
 
+def test_the_wheel_holds_what_the_catalogs_pages_are_made_of(wheel_names: set[str]) -> None:
+    pages = sources("audiencesync/report/catalog/pages", "*.*")
+    assert {Path(name).suffix for name in pages} == {".j2", ".css", ".js"}
+    assert pages <= wheel_names
+
+
 def test_the_wheel_holds_the_schemas(wheel_names: set[str]) -> None:
     names = {"audience", "workspace", "plan"}
     assert {f"audiencesync/_data/schemas/{name}.schema.json" for name in names} <= wheel_names

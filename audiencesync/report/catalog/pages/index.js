@@ -70,7 +70,13 @@
     later = setTimeout(keep, 250);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(() => { show(); keep(); search.focus(); }));
+  reset.addEventListener("click", () => {
+    for (const field of [search, ...picks, review]) field.value = "";
+    on.value = given;
+    show();
+    keep();
+    search.focus();
+  });
   addEventListener("hashchange", restore);
   addEventListener("pagehide", keep);
   addEventListener("keydown", (event) => {
