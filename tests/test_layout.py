@@ -91,7 +91,12 @@ def with_comments(text: str, chance: random.Random) -> str:
 
 def one_line(audience: Audience) -> Audience:
     """The audience without blocks of text, in which a comment would be text."""
-    return replace(audience, description=audience.description.replace("\n", " "))
+    return replace(audience, description=audience.description.replace("\n", " ").rstrip())
+
+
+def written_otherwise(data: st.DataObject, audience: Audience) -> dict[str, Any]:
+    """GA4's JSON of the audience in one of many forms, its description as it is."""
+    return data.draw(messy(audience)) | {"description": audience.description}
 
 
 def comments_of(text: str) -> list[str]:
@@ -302,7 +307,7 @@ def test_turning_the_form_loses_neither_meaning_nor_comments(
     data: st.DataObject, audience: Audience, chance: random.Random
 ) -> None:
     audience = one_line(audience)
-    body = data.draw(messy(audience))
+    body = written_otherwise(data, audience)
     text = with_comments(layout.new_text(body, {"key": "k"}), chance)
     if source.parse("a.yaml", text.encode()).problems:
         return
@@ -336,7 +341,7 @@ def test_an_updated_file_says_the_new_audience_and_keeps_its_comments(
     old, new = one_line(old), one_line(new)
     if data.draw(st.booleans()):
         new = replace(old, display_name=new.display_name, trigger=new.trigger)
-    body = data.draw(messy(old)) if not brief else to_api(old)
+    body = written_otherwise(data, old) if not brief else to_api(old)
     text = with_comments(
         layout.new_text(body, {"key": "k", "labels": ["a"]}, style="short" if brief else ""), chance
     )
