@@ -36,8 +36,7 @@ _STYLE = click.option(
 @command("init")
 @click.argument("folder", required=False, type=_PATH, metavar="[DIR]")
 @click.option("--owner", default="", metavar="NAME", help="Who manages the audiences; default: acme-web.")
-@click.option("--demo", is_flag=True, help="Writes made-up events into events/ too, for previews.")
-def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -> int:
+def init_command(frame: Frame, folder: Path | None, owner: str) -> int:
     """Makes a workspace with examples, editor schemas and a CI workflow; never overwrites."""
     from audiencesync import starting
 
@@ -45,12 +44,7 @@ def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -
     started = starting.start(place, audiencesync.__version__, owner)
     for path in started.left:
         frame.note(f"{path} was there already and is left alone")
-    written = list(started.written)
-    if demo:
-        from audiencesync.sql import demo as events
-
-        written += events.write(place / "events")
-    frame.answer("".join(f"{_inert(str(path))}\n" for path in written))
+    frame.answer("".join(f"{_inert(str(path))}\n" for path in started.written))
     name = "" if place == Path() else f" -w {shlex.quote(str(place))}"
     if not owner:
         frame.note(f"the owner is acme-web: put your team's name into {place / NAME} before the first apply")
