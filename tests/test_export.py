@@ -539,6 +539,34 @@ def test_fewer_rows_than_promised_are_a_failure_that_names_both_numbers(shop: Sh
     assert not shop.leftovers()
 
 
+@pytest.mark.parametrize(("promised", "counted"), [(5, 3), (3, 5)])
+def test_the_larger_of_two_promises_counts(shop: Shop, promised: int, counted: int) -> None:
+    def fault(call: Call, when: str) -> Answer | None:
+        if when == "after" and call.answer and "/audienceExports/" in call.path:
+            body = json.loads(call.answer.body)
+            if "rowCount" in body:
+                body["rowCount"] = counted if call.path.endswith(":query") else promised
+            return replace(call.answer, body=json.dumps(body).encode())
+        return None
+
+    shop.fault = fault
+    assert "3 of 5" in str(shop.one(BUYERS).error)
+
+
+def test_a_page_that_is_always_cut_ends_the_run_and_keeps_the_job(shop: Shop) -> None:
+    def fault(call: Call, when: str) -> Answer | None:
+        if when == "after" and call.answer and call.path.endswith(":query"):
+            return replace(call.answer, body=call.answer.body[:20])
+        return None
+
+    shop.fault = fault
+    assert shop.one(BUYERS).status == "failed"
+    assert len(shop.posts(":query")) == 5
+    shop.fault = lambda _call, _when: None
+    assert shop.one(BUYERS).status == "done"
+    assert len(shop.posts("/audienceExports")) == 1
+
+
 # GrowingIO's own ways
 
 
