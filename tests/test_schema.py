@@ -98,7 +98,7 @@ def test_the_published_schema_is_a_schema(name: str) -> None:
     document_ = schema.schema(name)
     Draft202012Validator.check_schema(document_)
     assert document_["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert document_["$id"].endswith(f"/{name}.schema.json")
+    assert document_["$id"] == f"urn:audiencesync:{name}-schema"
 
 
 KNOWN = {
