@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------- preview
 
 
-@command("preview")
+def _no_previews() -> dict[str, Any]:
+    from audiencesync.report import previews
+
+    return previews.document(None)
+
+
+@command("preview", _no_previews)
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option(
     "--events", metavar="PATH", help="The event export instead of the settings' one: Parquet, a DuckDB file."
@@ -58,7 +64,6 @@ def preview_command(
     from audiencesync.report import documents, markdown
     from audiencesync.report import previews as report
 
-    frame.document = report.document(None)
     workspace = audiencesync.load(frame.workspace)
     workspace.sound()
     day = as_of.date() if as_of else None
@@ -209,7 +214,7 @@ def _git_base(frame: Frame, workspace: Workspace, revision: str) -> Base:
 # ---------------------------------------------------------------- export
 
 
-@command("run")
+@command("run", lambda: {"exports": []})
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--no-wait", is_flag=True, help="Asks for the export and leaves it to a later run.")
 @click.option(
@@ -225,7 +230,6 @@ def _export_run(
     from audiencesync.report import documents
     from audiencesync.report import exports as report
 
-    frame.document = {"exports": []}
     workspace = audiencesync.load(frame.workspace)
     declared = {each.name: each for each in workspace.sound().exports}
     chosen = (
@@ -247,7 +251,7 @@ def _declared(declared: Mapping[str, Export], name: str) -> Export:
     return declared[name]
 
 
-@command("list")
+@command("list", lambda: {"items": []})
 @click.option("--platform", default="", metavar="NAME", help="Only this GrowingIO platform.")
 @output_format("json")
 def _export_list(frame: Frame, platform: str, format_: str) -> int:

@@ -232,14 +232,43 @@ def output_format(*formats: str) -> Callable[[F], F]:
     )
 
 
-def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
-    """A command whose function takes the Frame and its options and returns the exit code."""
+class _Command(click.Command):
+    """A command whose answer in JSON is whole even where its arguments are wrong."""
+
+    empty: Callable[[], dict[str, Any]] | None = None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.empty is not None and _asks_json(args):
+            frame = ctx.ensure_object(Frame)
+            frame.json, frame.document = True, self.empty()
+        return super().parse_args(ctx, args)
+
+
+def _asks_json(arguments: list[str]) -> bool:
+    """Whether --format says json; where it is said twice, the last one counts."""
+    said = "text"
+    for index, each in enumerate(arguments):
+        if each == "--":
+            break
+        if each.startswith("--format="):
+            said = each.partition("=")[2]
+        elif each == "--format":
+            said = "".join(arguments[index + 1 : index + 2])
+    return said == "json"
+
+
+def command(
+    name: str, empty: Callable[[], dict[str, Any]] | None = None
+) -> Callable[[Callable[..., int]], click.Command]:
+    """A command whose function takes the Frame and its options and returns the exit code.
+
+    `empty` makes the JSON document that the command answers with where something stopped it.
+    """
 
     def decorate(function: Callable[..., int]) -> click.Command:
         @click.pass_context
         def call(ctx: click.Context, /, *args: Any, **options: Any) -> None:  # noqa: ANN401 - click's parameters
             frame = ctx.ensure_object(Frame)
-            frame.json = options.get("format_") == "json"
             with reported(frame) as code:
                 code.append(function(frame, *args, **options))
             ctx.exit(code[-1])
@@ -247,7 +276,9 @@ def command(name: str) -> Callable[[Callable[..., int]], click.Command]:
         call.__doc__ = function.__doc__
         # click keeps the options that decorate a function in this attribute of it.
         call.__dict__["__click_params__"] = list(getattr(function, "__click_params__", []))
-        return click.command(name, cls=click.Command)(global_options(call))
+        made = click.command(name, cls=_Command)(global_options(call))
+        made.empty = empty
+        return made
 
     return decorate
 
@@ -307,11 +338,9 @@ def run(arguments: list[str]) -> int:
         frame.answer(shown.format_message())
         return ERROR
     except click.ClickException as error:
-        frame.note(f"error: {error.format_message()}")
-        return ERROR
+        return frame.fail(UsageError(error.format_message()))
     except (click.Abort, KeyboardInterrupt):
-        frame.note("interrupted")
-        return ERROR
+        return frame.fail(StoppedError("interrupted"))
     except BrokenPipeError:
         # The reader went away, as `| head` does: nothing more can be said.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from audiencesync.ga4 import Property
 
 
-@command("drift")
+def _no_drift() -> dict[str, Any]:
+    from audiencesync.report import drifts
+
+    return drifts.document((), None, history=False)
+
+
+@command("drift", _no_drift)
 @click.option("--accept", is_flag=True, help="Writes GA4's values into the files; comments are kept.")
 @click.option(
     "--since", default=90, show_default=True, type=click.IntRange(1), help="Days of change history."
@@ -31,7 +37,6 @@ def drift_command(frame: Frame, since: int, format_: str, *, accept: bool) -> in
     from audiencesync.drift import drift
     from audiencesync.report import documents, drifts, markdown
 
-    frame.document = drifts.document((), None, history=False)
     workspace = audiencesync.load(frame.workspace)
     workspace.sound()
     with audiencesync.connect(workspace, frame.target, write=True) as remote:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,7 +68,13 @@ def _plan_code(plan: Plan, *, detailed: bool) -> int:
     return CHANGES if detailed and plan.changed else OK
 
 
-@command("plan")
+def _no_plan() -> dict[str, Any]:
+    from audiencesync import planfile
+
+    return planfile.document(None)
+
+
+@command("plan", _no_plan)
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Writes the plan for `apply FILE`."
@@ -95,7 +101,6 @@ def plan_command(
     """
     from audiencesync import planfile
 
-    frame.document = planfile.document(None)
     workspace = _open(frame)
     with _watched(frame, workspace, log) as options:
         lives = _read(workspace, frame, options)
@@ -147,7 +152,11 @@ def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Report | None =
 # ---------------------------------------------------------------- apply
 
 
-@command("apply")
+def _no_outcomes() -> dict[str, Any]:
+    return {"outcomes": [], "summary": {status.value: 0 for status in Status}}
+
+
+@command("apply", _no_outcomes)
 @click.argument("planfile", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--only", multiple=True, metavar="KEY", help="Carries out this key alone; may be repeated.")
 @click.option("--expect", default="", metavar="DIGEST", help="Refuses any plan but the one with this digest.")
@@ -173,7 +182,6 @@ def apply_command(
     """Carries a plan out: the one in PLANFILE, or one that is made now."""
     from audiencesync.apply import Options
 
-    frame.document = {"outcomes": [], "summary": {status.value: 0 for status in Status}}
     if not yes and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("without a terminal nobody can be asked: say --yes")
     reviewed = _reviewed(planfile)
