@@ -357,7 +357,7 @@ def test_a_name_that_a_file_has_is_not_taken(folder: Path) -> None:
 @given(st.lists(st.text(max_size=90), min_size=1, max_size=6))
 @settings(max_examples=60)
 def test_stems_are_safe_and_unique(names: list[str]) -> None:
-    empty = workspace.Workspace(Path(), (), (), None, (), {})
+    empty = workspace.Workspace(Path(), (), None, (), {}, 0)
     lives = [read(raw(number, name), "1000") for number, name in enumerate(names)]
     stems = importing._stems(lives, empty)
     assert len(set(stems)) == len(names)

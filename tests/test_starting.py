@@ -89,6 +89,17 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
         starting.start(tmp_path / "file" / "w", "1.0")
 
 
+def test_demo_events_make_previews_count_somebody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("duckdb")
+    place = str(tmp_path / "w")
+    assert frame.run(["init", place, "--demo"]) == 0
+    assert (tmp_path / "w" / "events" / "demo.parquet").is_file()
+    capsys.readouterr()
+    assert frame.run(["-w", place, "preview", "cart-abandoners", "--format", "json"]) == 0
+    (preview,) = json.loads(capsys.readouterr().out)["previews"]
+    assert preview["after"] > 0
+
+
 # ---------------------------------------------------------------- the workflow
 
 

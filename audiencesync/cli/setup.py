@@ -36,7 +36,8 @@ _STYLE = click.option(
 @command("init")
 @click.argument("folder", required=False, type=_PATH, metavar="[DIR]")
 @click.option("--owner", default="", metavar="NAME", help="Who manages the audiences; default: acme-web.")
-def init_command(frame: Frame, folder: Path | None, owner: str) -> int:
+@click.option("--demo", is_flag=True, help="Writes made-up events into events/ too, for previews.")
+def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -> int:
     """Makes a workspace with examples, editor schemas and a CI workflow; never overwrites."""
     from audiencesync import starting
 
@@ -45,11 +46,31 @@ def init_command(frame: Frame, folder: Path | None, owner: str) -> int:
     for path in started.left:
         frame.note(f"{path} was there already and is left alone")
     frame.answer("".join(f"{_inert(str(path))}\n" for path in started.written))
+    if demo:
+        _write_demo(frame, place / "events" / "demo.parquet")
     name = "" if place == Path() else f" -w {shlex.quote(str(place))}"
     if not owner:
         frame.note(f"the owner is acme-web: put your team's name into {place / NAME} before the first apply")
     frame.note(f"next: `audiencesync{name} validate`, then `audiencesync{name} plan`")
     return OK
+
+
+def _write_demo(frame: Frame, path: Path) -> None:
+    """Made-up events up to yesterday, of whole users, so that every preview counts somebody."""
+    from datetime import UTC, datetime, timedelta
+
+    from audiencesync.sql.demo import write_demo_events
+
+    if path.exists() or path.is_symlink():
+        frame.note(f"{path} was there already and is left alone")
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    write_demo_events(path, users=3000, days=90, seed=1, last_day=yesterday)
+    frame.answer(f"{_inert(str(path))}\n")
 
 
 def _inert(text: str) -> str:
