@@ -267,9 +267,8 @@ def _all_of(groups: AllOf, scope: Scope, room: float, shown: Shown) -> _Block:
     blocks: list[_Block] = []
     for index, group in enumerate(groups):
         if index:
-            blocks.append(
-                _Block(room, 26, '<path class="bond" d="M22 0v26"/>' + _pill(22, 13, "and", "both"))
-            )
+            bond = '<path class="bond" d="M22 0v30"/>' + _pill(22, 15, "and", "both")
+            blocks.append(_Block(room, 30, bond))
         blocks.append(_any_of(group, scope, room, shown))
     return _stack(blocks)
 

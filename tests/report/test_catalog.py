@@ -25,7 +25,7 @@ from audiencesync.cli.frame import run
 from audiencesync.errors import UsageError
 from audiencesync.fields import ClauseType, ExclusionMode, LogCondition
 from audiencesync.model import Audience, Desired, Trigger
-from audiencesync.report import catalog
+from audiencesync.report import catalog, documents, previews
 from audiencesync.report.catalog import Inputs, page_name
 from audiencesync.settings import Limits, Settings, Target
 from audiencesync.source import Location, Problem, Severity
@@ -265,12 +265,37 @@ def preview(**more: Any) -> str:
 def test_preview_numbers_are_shown_with_what_they_rest_on() -> None:
     pages = catalog.site(inputs(desired("a"), desired("b"), numbers=catalog.read(preview(), "p.json")))
     said = Reader(pages["audience-a.html"]).said
-    assert "1,204 -> 1,377 users (+190, -17) (1,300 to 1,400 over the undocumented readings)" in said
+    assert "1,377 users 1,204 before; 190 come in, 17 go out 1,300 to 1,400 over the undocumented" in said
     assert "one field is approximate" in said
     assert "As of 2026-10-01, counted by duckdb." in said
     assert "not GA4's own membership" in said
     assert "1,377 users" in Reader(pages["index.html"]).said
     assert "not GA4's own membership" not in pages["audience-b.html"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ({"after": 3}, "3 users fewer than 100 users: ad lists may not serve"),
+        ({"after": 0}, "0 users 0 users: nobody satisfies it"),
+        ({"notPreviewable": "no such field <b>"}, "cannot preview: no such field <b>"),
+        ({"before": 7}, "7 users before"),
+        ({}, "no users counted"),
+    ],
+)
+def test_a_preview_says_why_there_is_no_number_or_a_small_one(numbers: dict[str, Any], says: str) -> None:
+    text = preview(previews=[{"key": "a", **numbers}])
+    page = catalog.site(inputs(desired("a"), numbers=catalog.read(text, "p.json")))["audience-a.html"]
+    assert says in Reader(page).said
+
+
+def test_what_preview_writes_is_read_back() -> None:
+    users = {
+        "a": catalog.Users("a", 1, 2, 1, 0, (0, 3), None, ("one", "two")),
+        "b": catalog.Users("b", not_previewable="why not"),
+    }
+    numbers = catalog.Numbers("2026-10-01", "bigquery", users)
+    assert catalog.read(documents.dump(previews.document(numbers)), "p.json") == numbers
 
 
 @pytest.mark.parametrize(
