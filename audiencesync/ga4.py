@@ -64,14 +64,6 @@ class AudienceExport:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """One page of an export: each row has one text a dimension, `total` counts all rows of the export."""
-
-    rows: tuple[tuple[str, ...], ...]
-    total: int | None
-
-
 class Property:
     """One GA4 property; every failure is one of errors.RequestError and its kin."""
 
@@ -186,16 +178,11 @@ class Property:
         path = f"/v1beta/{self.name}/audienceExports"
         return [_export(each) for each in self._pages(self._data, path, "audienceExports", EXPORTS_PAGE_SIZE)]
 
-    def query_export(self, name: str, offset: int, limit: int = MAX_MEMBERS) -> Members:
-        """Give a page of an ACTIVE export's rows; offset counts rows from 0, limit is at most 250,000."""
-        path = self._path("v1beta", name, "audienceExports") + ":query"
-        body = {"offset": str(offset), "limit": str(limit)}
-        page = _resource(self._data.send(Request("POST", path, body=body)), path)
-        rows = tuple(_row(row, path) for row in _items(page, "audienceRows", path))
-        return Members(rows, _whole(page.get("rowCount")))
-
     def open_export(self, name: str, offset: int, limit: int = MAX_MEMBERS) -> AbstractContextManager[Stream]:
-        """Give the same page as it comes: parsed at once, 250,000 rows take some 400 MB."""
+        """Give a page of an ACTIVE export's rows as it comes: parsed at once, 250,000 take some 400 MB.
+
+        `offset` counts rows from 0, `limit` is at most 250,000; members.py reads the page.
+        """
         path = self._path("v1beta", name, "audienceExports") + ":query"
         body = {"offset": str(offset), "limit": str(limit)}
         # Read from its start or not at all, so it may come compressed, unlike a download.
@@ -331,11 +318,6 @@ def _state(value: object) -> ExportState:
     if isinstance(value, str) and value in ExportState.__members__:
         return ExportState[value]
     return by_number.get(value, ExportState.CREATING) if isinstance(value, int) else ExportState.CREATING
-
-
-def _row(row: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    # A default value vanishes from JSON, so a missing one is the empty text.
-    return tuple(_text(value.get("value")) for value in _items(row, "dimensionValues", path))
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiencesync import errors, ga4
-from audiencesync.ga4 import AudienceExport, ExportState, Members, Property, violation_route
+from audiencesync.ga4 import AudienceExport, ExportState, Property, violation_route
 from audiencesync.http import Options, connect_local
 from audiencesync.local.api import Api
 from audiencesync.local.context import ACCOUNT
@@ -147,7 +147,7 @@ def test_no_name_changes_the_path(name: str) -> None:
     with pytest.raises(errors.UsageError, match="is not the name of one of properties/1000/audienceExports"):
         there.export(name.replace("audienceExports", "audiences"))
     with pytest.raises(errors.UsageError):
-        there.query_export(name.replace("audiences/", "audienceExports/") + "/..", 0)
+        there.open_export(name.replace("audiences/", "audienceExports/") + "/..", 0)
     assert google.calls == []
 
 
@@ -337,19 +337,6 @@ def test_exports_are_listed_to_the_end() -> None:
     assert google.calls[0][2] == "pageSize=1000"
 
 
-def test_members_come_in_pages() -> None:
-    rows = [
-        {"dimensionValues": [{"value": "007"}, {}]},
-        {"dimensionValues": [{"value": ""}, {"value": "true"}]},
-    ]
-    google = Google({"audienceRows": rows, "rowCount": 5})
-    assert google.property.query_export(EXPORT, 250_000, 2) == Members((("007", ""), ("", "true")), 5)
-    assert google.calls == [("POST", f"/v1beta/{EXPORT}:query", "", {"offset": "250000", "limit": "2"})]
-    assert Google({}).property.query_export(EXPORT, 0) == Members((), None)
-    with pytest.raises(errors.ServerError):
-        Google({"audienceRows": "x"}).property.query_export(EXPORT, 0)
-
-
 def test_members_are_streamed_as_they_come() -> None:
     google = Google(Reply(500), {"audienceRows": [], "rowCount": 0})
     with google.property.open_export(EXPORT, 7, 9) as stream:
@@ -501,7 +488,8 @@ def test_a_life_on_the_embedded_property(embedded: Property) -> None:
     export = embedded.create_export(name, ["deviceId"])
     assert embedded.export(export).state is ExportState.ACTIVE
     assert [each.name for each in embedded.exports()] == [export]
-    assert embedded.query_export(export, 0).rows == ()
+    with embedded.open_export(export, 0) as page:
+        assert "audienceRows" not in json.loads(b"".join(page.chunks()))
     embedded.archive(name)
     assert len(embedded.audiences()) == before
     with pytest.raises(errors.NotFoundError):

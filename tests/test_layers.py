@@ -73,6 +73,7 @@ BESIDE = {
     "sql.sequence": {"sql.facts", "sql.scopes", "sql.values"},
     "sql.facts": {"sql.values"},
     "sql.compile": {"sql.facts", "sql.scopes", "sql.sequence", "sql.values"},
+    "sql.demo": {"sql.preview"},
     "expansion": {"grammar"},
     "short": {"expansion", "grammar"},
     "action": {"changes", "live"},
