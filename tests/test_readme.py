@@ -63,9 +63,10 @@ def table() -> str:
 
 def _between(text: str, name: str) -> tuple[str, str, str]:
     start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-    before, _, rest = text.partition(start)
-    inside, _, after = rest.partition(end)
-    assert rest, f"the README has no {start}"
+    before, found, rest = text.partition(start)
+    inside, ended, after = rest.partition(end)
+    assert found, f"the README has no {start}"
+    assert ended, f"the README has no {end}"
     return before + start, inside, end + after
 
 
