@@ -180,7 +180,12 @@ def _box(plan: Plan) -> Iterator[Text]:
     if gone:
         count = sum(len(action.archives) for action in gone)
         what = f"This archives {counted(count, 'live audience')} for good: "
-        yield Text((line(what, *_keys(gone), ". Archiving cannot be taken back."),), box=Tone.ERROR)
+        lines = [line(what, *_keys(gone), ". Archiving cannot be taken back.")]
+        if replaced := [action for action in gone if action.verb is not Verb.ARCHIVE and action.immutable]:
+            lines.append(
+                line("Of these, replaced by a new id with an empty membership: ", *_keys(replaced), ".")
+            )
+        yield Text(tuple(lines), box=Tone.ERROR)
     if plan.blocked:
         what = f"{counted(len(plan.blocked), 'action')} blocked by a safety rule: "
         yield Text((line(what, *_keys(plan.blocked), "."),), box=Tone.WARNING)
