@@ -112,7 +112,8 @@ def last_changes(folder: Path) -> dict[str, LastChange]:
     One walk over the history, where asking for each file alone would be one walk a file.
     """
     form = "%x01%H%x00%an%x00%aI%x00%s"
-    text = _run(folder, "log", "-z", f"--format={form}", "--name-only", "--relative", "--", ".")
+    log = ("log", "-z", "--no-show-signature", f"--format={form}", "--name-only", "--relative")
+    text = _run(folder, *log, "--", ".")
     found: dict[str, LastChange] = {}
     for change, path in _changes(iter((text or b"").decode("utf-8", "surrogateescape").split("\0"))):
         found.setdefault(path, change)
