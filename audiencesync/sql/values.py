@@ -271,7 +271,8 @@ class Values:
             raise PreviewError(f"{name}: {reason}")
         if found.note:
             self.caveats[f"{name} is {found.status}: {found.note}"] = None
-        if inside and found.name in events.FIELDS and found is not events.FIELDS[name]:
+        known = events.FIELDS.get(name)
+        if inside and known and found.expression != known.expression:
             self.caveats[f"{name} inside an event filter is read as the event parameter {name!r}"] = None
         return found
 

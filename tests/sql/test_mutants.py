@@ -11,7 +11,9 @@ from audiencesync.sql import compile as compiler
 from audiencesync.sql.compile import Entry, Export, compile_flags
 from audiencesync.wire import from_api
 from tests.sql import brute, cases
+from tests.sql.cases import ALL, EVENT, SESSION, Json
 from tests.sql.test_against_brute import run
+from tests.sql.written import body, count, named, simple, step, steps, text
 
 MUTANTS: dict[str, tuple[str, str | Callable[[re.Match[str]], str]]] = {
     "RANGE in place of ROWS": (
@@ -46,6 +48,22 @@ MUTANTS: dict[str, tuple[str, str | Callable[[re.Match[str]], str]]] = {
 }
 
 
+def some_days(number: int, days: int) -> Json:
+    """So many events in some days."""
+    return count("EQUAL", number, inAnyNDayPeriod=days, atAnyPointInTime=True)
+
+
+A, B, C = ([named(name)] for name in cases.NAMES[:3])
+SELDOM = [
+    *(body(steps(ALL, step(A), step(B, C, scope=scope, within="86400s"))) for scope in (ALL, SESSION)),
+    *(body(steps(ALL, step(A), step(B, C, scope=scope, within="20s"))) for scope in (ALL, SESSION)),
+    *(body(simple(ALL, [named("page_view", some_days(number, 1))])) for number in (1, 2)),
+    *(body(simple(ALL, [named("page_view", some_days(number, 3))])) for number in (1, 2)),
+    *(body(simple(EVENT, A, [text("landingPage", page)])) for page in ("/a", "/")),
+]  # fmt: skip
+"""What the random audiences hold too seldom for a few batches."""
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> "list[Prepared]":
     return [Prepared(seed, tmp_path_factory.mktemp("rows")) for seed in range(3)]
@@ -55,9 +73,9 @@ class Prepared:
     """One batch of cases with what trying everything gives."""
 
     def __init__(self, seed: int, folder: Path) -> None:
-        chance = cases.Chance(500 + seed)
-        rows = [row for number in range(8) for row in chance.population(14, f"p{number}")]
-        bodies = [chance.audience() for _ in range(30)]
+        chance = cases.Chance(600 + seed)
+        rows = [row for number in range(6) for row in chance.population(14, f"p{number}")]
+        bodies = [*SELDOM, *(chance.audience() for _ in range(36))]
         self.connection = duckdb.connect()
         cases.load(self.connection, rows, folder)
         entries = [Entry(f"a{number}", from_api(body)) for number, body in enumerate(bodies)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -219,7 +220,40 @@ def _open_database(
     return Duck(connection, table, f"table {events.table} of {path}", (), None, progress)
 
 
-def rows_in_batches(cursor: duckdb.DuckDBPyConnection, size: int = 10_000) -> Iterator[tuple[Any, ...]]:
-    """The rows of a cursor without holding them all."""
-    while batch := cursor.fetchmany(size):
-        yield from batch
+def write_parquet(
+    path: Path, tables: Mapping[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, str]]], query: str
+) -> None:
+    """Writes the rows of a query over tables (their rows and column types) as Parquet, whole or not at all.
+
+    The rows stand in the order that the query gives them.
+    """
+    connection = connect()
+    part = path.with_suffix(".part")
+    try:
+        connection.execute("SET preserve_insertion_order = true")
+        for name, (rows, kinds) in tables.items():
+            _make_table(connection, name, rows, kinds, path.with_suffix(f".{name}.part"))
+        connection.execute(f"COPY ({query}) TO {DUCKDB.text(str(part))} (FORMAT parquet, COMPRESSION zstd)")
+        part.replace(path)
+    finally:
+        connection.close()
+        part.unlink(missing_ok=True)
+
+
+def _make_table(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    kinds: Mapping[str, str],
+    part: Path,
+) -> None:
+    """Loads plain rows through a JSON file: far faster than one INSERT a row."""
+    columns = ", ".join(f"{column}: {DUCKDB.text(kind)}" for column, kind in kinds.items())
+    try:
+        part.write_text(json.dumps(rows), "utf-8")
+        connection.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM read_json({DUCKDB.text(str(part))}, "
+            f"columns = {{{columns}}}, format = 'array')"
+        )
+    finally:
+        part.unlink(missing_ok=True)
