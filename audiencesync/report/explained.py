@@ -130,9 +130,7 @@ def _dangers(found: Sequence[Rewording]) -> Iterator[Text]:
     removed = [each.key for each in found if each.after is None]
     lines = []
     if replaced:
-        why = (
-            ": GA4 fixes what changed at creation, so apply replaces it by a new id with an empty membership."
-        )
+        why = ". GA4 takes what changed at creation alone: apply makes a new id with an empty membership."
         lines.append(line("Replaced: ", *_listed(replaced), why))
     if removed:
         lines.append(line("Removed: ", *_listed(removed), ". Apply archives it for good."))
