@@ -69,6 +69,10 @@ class Builder:
         if name not in self.built:
             self.built[name] = {}
             node = make()
+            if nullable and self.publish and "oneOf" in node:
+                # null has no keys, which `required` alone would take for all of them.
+                one = [{"type": "object"} | member for member in node["oneOf"]]
+                node = node | {"oneOf": [*one, {"type": "null"}]}
             self.built[name] = _nullable(node) if nullable else node
             self.definitions[name] = self.built[name]
         return {"$ref": f"#/$defs/{name}"} if self.publish else self.built[name]
