@@ -1,4 +1,4 @@
-"""Hostile text, secrets, files and disks through the whole command line: inert, nothing lost, one sentence."""
+"""Hostile text, secrets, links and full disks through the whole command line: inert, whole, one sentence."""
 
 from __future__ import annotations
 
