@@ -115,7 +115,8 @@ def load_files(paths: Iterable[Path], folder: Path | None) -> Workspace:
 
 def assemble(folder: Path, files: Mapping[str, bytes | Problem]) -> Workspace:
     """Builds a workspace from files by path, as they are on disk or in another revision."""
-    return _assemble(folder, files.items(), keep=True)
+    settings_first = sorted(files.items(), key=lambda pair: not _is_settings(pair[0]))
+    return _assemble(folder, settings_first, keep=True)
 
 
 def _assemble(folder: Path, files: Iterable[tuple[str, bytes | Problem]], *, keep: bool) -> Workspace:
@@ -130,7 +131,7 @@ def _assemble(folder: Path, files: Iterable[tuple[str, bytes | Problem]], *, kee
         count += 1
         if isinstance(raw, Problem):
             found, text = [raw], ""
-        elif os.path.basename(path) == settings_.NAME:  # noqa: PTH119 - of any revision, not of this disk
+        elif _is_settings(path):
             found, text, settings = _settings(path, raw)
             checker = validate.Checker(settings)
         else:
@@ -151,6 +152,10 @@ def _assemble(folder: Path, files: Iterable[tuple[str, bytes | Problem]], *, kee
         texts,
         count,
     )
+
+
+def _is_settings(path: str) -> bool:
+    return os.path.basename(path) == settings_.NAME  # noqa: PTH119 - of any revision, not of this disk
 
 
 def _is_error(problem: Problem) -> bool:
