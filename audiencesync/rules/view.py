@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from audiencesync.fields import LEAVES, Scope
-from audiencesync.schema.findings import Finding
+from audiencesync.fields import FIELDS, LEAVES, Scope
+from audiencesync.schema.findings import Finding, nearest
 from audiencesync.settings import Settings
 from audiencesync.source import Document, Route
 
 Json: TypeAlias = dict[str, Any]
+_FIELDS = [field.name for field in FIELDS if field.message == "Audience"]
+_MOST_SLIPS = 20
 CONDITIONS = ("stringFilter", "inListFilter", "numericFilter", "betweenFilter")
 
 
@@ -94,16 +96,22 @@ def look(document: Document, findings: Iterable[Finding] = (), settings: Setting
     data = document.data if isinstance(document.data, dict) else {}
     if found:
         data = without(data, found)
-    broken = frozenset(str(finding.route[0]) for finding in found if finding.route) | frozenset(
-        ["", *data] if any(not finding.route for finding in found) else ()
-    )
-    view = View(data, document.path, settings, broken)
+    view = View(data, document.path, settings, _broken(data, found))
     clauses = data.get("filterClauses")
     if isinstance(clauses, list):
         for index, clause in enumerate(clauses):
             if isinstance(clause, dict):
                 _clause(view, ("filterClauses", index), clause, index)
     return view
+
+
+def _broken(data: Json, findings: list[Finding]) -> frozenset[str]:
+    """The top-level keys with a mistake below them, in their names, or in their absence."""
+    names = {str(finding.route[0]) for finding in findings if finding.route}
+    if any(not finding.route for finding in findings):
+        names |= {"", *data, *_FIELDS}
+    slips = [str(each.route[0]) for each in findings if each.rule == "unknown-key" and len(each.route) == 1]
+    return frozenset(names | {nearest(slip, _FIELDS) for slip in slips[:_MOST_SLIPS]})
 
 
 def _clause(view: View, route: Route, clause: Json, index: int) -> None:

@@ -157,12 +157,18 @@ def _message(_root: _File, route: Route, data: Node, schema: Node) -> Iterator[F
         if name not in meant:
             yield _missing_key(route, name, schema)
     for group in _union_groups(schema):
-        if not meant & (set(group) & lacking):
+        if not _null_beside(data, group) and not meant & (set(group) & lacking):
             yield from _one_of(route, data, group)
     if not known and not data:
         yield Finding(
             route, "empty-value", f"{named(route)} is empty", "write an entry, or leave it out", key=True
         )
+
+
+def _null_beside(data: Node, group: Iterable[str]) -> bool:
+    """Whether what is wrong with a one-of is a null, which is told at its place."""
+    present = [data[name] for name in group if name in data]
+    return None in present and sum(value is not None for value in present) <= 1
 
 
 def _missing(data: Node, schema: Node) -> list[str]:
@@ -236,7 +242,7 @@ def _placed(root: _File, route: Route, data: Node, schema: Node) -> Iterator[Fin
         way = f"did you mean {guess}?" if guess else f"known keys: {listed(NESTING[place])}"
         text = f"unknown key {shown(name)} in a filter expression"
         yield Finding((*route, name), "unknown-key", text, way, key=True)
-    if len(data) - len(strangers) > 1:
+    if len(data) - len(strangers) > 1 and (misplaced or not _null_beside(data, schema["properties"])):
         yield from _one_of(route, data, list(_EXPRESSIONS))
         return
     for name in misplaced:
