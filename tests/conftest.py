@@ -122,7 +122,7 @@ def shut_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
     resolve = socket.getaddrinfo
 
-    def getaddrinfo(host: object, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - handed on untouched
+    def getaddrinfo(host: object, *args: Any, **kwargs: Any) -> object:
         refuse_unless_loopback(host)
         return resolve(host, *args, **kwargs)  # type: ignore[arg-type]
 
@@ -130,7 +130,7 @@ def shut_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _guarded(method: Callable[..., object]) -> Callable[..., object]:
-    def call(sock: socket.socket, *args: Any) -> object:  # noqa: ANN401 - handed on untouched
+    def call(sock: socket.socket, *args: Any) -> object:
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             address = args[-1]
             refuse_unless_loopback(address[0] if isinstance(address, tuple) else address)

@@ -283,7 +283,7 @@ def _renested(draw: st.DrawFn, expression: Json) -> Json:
             return {"andGroup": {"filterExpressions": members}}
 
 
-def _messy_value(draw: st.DrawFn, name: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+def _messy_value(draw: st.DrawFn, name: str, value: Any) -> Any:
     """One field's value, written otherwise."""
     if name in _ENUM_OF:
         return _enum(draw, name, value)

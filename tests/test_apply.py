@@ -310,14 +310,17 @@ def test_the_twin_of_a_race_is_reported_where_archiving_is_not_allowed(world: Wo
 
 # ---------------------------------------------------------------- the fault matrix
 
+
+def _refusal(code: int, status: str, **more: object) -> tuple[int, dict[str, object]]:
+    return code, {"error": {"code": code, "message": "not now", "status": status, **more}}
+
+
 REFUSAL = {
-    "403 rate": (403, {"error": {"code": 403, "message": "slow down", "status": "PERMISSION_DENIED", "details": [
-        {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMIT_EXCEEDED"}],
-        "errors": [{"reason": "rateLimitExceeded"}]}}),
-    "429": (429, {"error": {"code": 429, "message": "slow down", "status": "RESOURCE_EXHAUSTED"}}),
-    "500": (500, {"error": {"code": 500, "message": "oops", "status": "INTERNAL"}}),
-    "503": (503, {"error": {"code": 503, "message": "later", "status": "UNAVAILABLE"}}),
-}  # fmt: skip
+    "403 rate": _refusal(403, "PERMISSION_DENIED", errors=[{"reason": "rateLimitExceeded"}]),
+    "429": _refusal(429, "RESOURCE_EXHAUSTED"),
+    "500": _refusal(500, "INTERNAL"),
+    "503": _refusal(503, "UNAVAILABLE"),
+}
 
 
 def _kill(_call: Call) -> Answer:
@@ -356,7 +359,7 @@ FAULTS: dict[str, tuple[Moment, Callable[[Call], Answer]]] = {
 
 
 class Mixed:
-    """A run with every kind of request: create, bind, patch, replace, archive, adopt, rename, and strangers."""
+    """A run with every kind of request, and strangers that none may touch."""
 
     def __init__(self, folder: Path, template: Path) -> None:
         shutil.copytree(template, folder)
@@ -455,7 +458,8 @@ def test_racing_runs_leave_no_duplicate_unreported(
     rounds, twins = 200, 0
     for number in range(rounds):
         world = World(tmp_path / f"{number}")
-        start, results = threading.Barrier(2), []
+        start = threading.Barrier(2)
+        results: list[Outcome] = []
 
         def run(
             world: World = world, start: threading.Barrier = start, results: list[Outcome] = results

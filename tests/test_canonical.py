@@ -31,7 +31,7 @@ def field(value: str) -> FieldFilter:
     return FieldFilter("country", StringFilter(MatchType.EXACT, value))
 
 
-def step(value: str, **more: Any) -> Step:  # noqa: ANN401 - fields of Step
+def step(value: str, **more: Any) -> Step:
     return Step(Scope.SAME_EVENT, (AnyOf((field(value),)),), **more)
 
 
@@ -43,7 +43,7 @@ def simple(*groups: AnyOf, type_: ClauseType = ClauseType.INCLUDE) -> Clause:
     return Clause(type_, SimpleFilter(Scope.SAME_EVENT, groups))
 
 
-def audience(*clauses: Clause, **more: Any) -> Audience:  # noqa: ANN401 - fields of Audience
+def audience(*clauses: Clause, **more: Any) -> Audience:
     return Audience("A", "text", more.pop("days", 30), clauses, **more)
 
 

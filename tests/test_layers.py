@@ -339,7 +339,11 @@ def test_every_room_stands_in_one_row() -> None:
         ("sql", "from .events import fields", "should import nothing"),
         ("ga4", "def f():\n    import requests", "imports requests, which only http may"),
         ("ga4", "def f():\n    from requests.adapters import X", "imports requests, which only http"),
-        ("ga4", "def f():\n    from google.auth import default", "imports google.auth, which only http and sql.preview may"),
+        (
+            "ga4",
+            "def f():\n    from google.auth import default",
+            "imports google.auth, which only http and sql.preview may",
+        ),
         ("export", "def f():\n    import duckdb", "imports duckdb, which only rows and sql.preview may"),
         ("export", "def f():\n    from google.cloud import bigquery", "google.cloud, which only sql.preview"),
         ("report.text", "import click", "imports click, which only cli may"),
