@@ -369,6 +369,84 @@ def test_an_edit_right_before_each_write_stops_it(world: World, verb: str) -> No
     assert not any(call.path == f"/v1alpha/{live.name}:archive" for call in world.calls)
 
 
+def test_a_patch_that_ga4_answers_otherwise_is_a_failure(world: World) -> None:
+    world.apply([desired("a")])
+
+    def strike(call: Call, moment: Moment, _number: int) -> Answer | None:
+        if moment == "after" and call.method == "PATCH" and call.answer:
+            return Answer.of(200, json.loads(call.answer.body) | {"displayName": "Something else"})
+        return None
+
+    world.strike = strike
+    (outcome,) = world.apply([desired("a", audience("B"))])
+    assert outcome.error
+    assert (outcome.status, outcome.error.code) == (Status.FAILED, "not-as-sent")
+
+
+def test_an_edit_of_the_new_one_before_the_old_one_goes_stops_the_archive(world: World) -> None:
+    world.apply([desired("a")])
+    (old,) = names(world)
+
+    def strike(call: Call, moment: Moment, _number: int) -> None:
+        if moment == "after" and call.method == "PATCH" and old not in call.path:
+            world.strike = None
+            world.edit(call.path.removeprefix("/v1alpha/"), displayName="Edited")
+
+    world.strike = strike
+    (outcome,) = world.apply([desired("a", audience("a", days=60))])
+    assert outcome.status is Status.BLOCKED
+    assert old in names(world)
+
+
+def test_what_replaces_an_adopted_audience_is_the_next_generation(world: World) -> None:
+    name = world.make(to_api(audience("a")))
+    (outcome,) = world.apply([desired("a", audience("a", days=60), adopt=(("", name.rpartition("/")[2]),))])
+    assert outcome.live
+    assert outcome.live.mark == Mark(OWNER, "a", 2, outcome.live.id)
+
+
+def test_the_twin_of_a_racing_replacement_is_found(world: World) -> None:
+    world.apply([desired("a")])
+    (old,) = names(world)
+    made: list[str] = []
+
+    def strike(call: Call, moment: Moment, _number: int) -> None:
+        if moment == "after" and call.method == "PATCH" and old not in call.path:
+            world.strike = None
+            made.append(another(world, days=60))
+            mark = Mark(OWNER, "a", 2, made[0].rpartition("/")[2])
+            world.edit(made[0], description=marks.attach("What it is for.", mark, PROPERTY))
+
+    world.strike = strike
+    outcomes = world.apply([desired("a", audience("a", days=60))])
+    assert [(each.action.verb, each.status) for each in outcomes] == [
+        (Verb.REPLACE, Status.DONE),
+        (Verb.ARCHIVE, Status.DONE),
+    ]
+    assert made[0] not in names(world)
+    converged(world, [desired("a", audience("a", days=60))])
+
+
+def test_a_run_that_is_stopped_asks_nothing_more(world: World) -> None:
+    wanted = before_and_after(world)
+    found = permit(world.plan(wanted, allow_replace=True), allow_replace=True, allow_archive=True)
+    world.calls.clear()
+    outcomes = list(audiencesync.carry_out(found, world.remote(), Options(stop=lambda: True)))
+    assert {each.status for each in outcomes} == {Status.SKIPPED}
+    assert {each.error.code for each in outcomes if each.error} == {"interrupted"}
+    assert world.calls == []
+
+
+def test_a_key_that_a_rule_holds_back_has_an_outcome(world: World) -> None:
+    for key in "ab":
+        another_key = marks.attach("What it is for.", Mark(OWNER, key), PROPERTY)
+        world.make(to_api(audience(key)) | {"description": another_key})
+    (outcome,) = world.apply([desired("b", previous_keys=("a",))])
+    assert outcome.error
+    assert (outcome.action.verb, outcome.status) == (Verb.KEEP, Status.BLOCKED)
+    assert outcome.error.code == "both-keys-live"
+
+
 def test_an_unbound_leftover_is_bound_before_it_is_archived(world: World) -> None:
     """A replacement that died after its create, and was taken back: nothing goes without a bound mark."""
     world.apply([desired("a")])
