@@ -248,9 +248,8 @@ class DuckDb(Dialect):
         return f"regexp_matches({sql}, {self.text(pattern)})"
 
     def capture(self, sql: str, pattern: str) -> str:
-        """regexp_extract gives an empty text where nothing matches, so the match is asked first."""
-        literal = self.text(pattern)
-        return f"CASE WHEN regexp_matches({sql}, {literal}) THEN regexp_extract({sql}, {literal}, 1) END"
+        """The first of all matches: regexp_extract itself does not tell no match from an empty one."""
+        return f"regexp_extract_all({sql}, {self.text(pattern)}, 1)[1]"
 
     def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
         """A lambda over the list; the engine shares equal ones."""

@@ -113,6 +113,7 @@ class Facts:
     sessions: bool = False
     positions: set[str] = field(default_factory=set)
     every_event: bool = False
+    every_day: bool = False
 
     @property
     def dialect(self) -> Dialect:
@@ -172,8 +173,13 @@ class Facts:
         return self.visit_columns.setdefault(sql, f"v{len(self.visit_columns)}")
 
     # the user, over days
-    def day_window(self, bit: Bit, days: int) -> str:
-        """The name of the count of a bit over `days` days that end on an active day."""
+    def day_window(self, bit: Bit, days: int, *, any_day: bool) -> str:
+        """The name of the count of a bit over `days` days that end on an active day.
+
+        Without `any_day`, days on which no counted event happened may be left out.
+        """
+        self.every_day = self.every_day or any_day
+        self.every_event = self.every_event or any_day
         count = self.day_counts.setdefault(bit, f"x{len(self.day_counts)}")
         return self.day_windows.setdefault((count, days), f"z{len(self.day_windows)}")
 
@@ -301,7 +307,8 @@ class Facts:
             f"SUM(CASE WHEN {some('m', [bit])} THEN 1 ELSE 0 END) AS {name}"
             for bit, name in self.day_counts.items()
         ]
-        daily = _select(["u", "d", *counts], "ev") + "\n  GROUP BY u, d"
+        where = [] if self.every_day else [f"({some('m', self.day_counts)})"]
+        daily = _select(["u", "d", *counts], "ev", where) + "\n  GROUP BY u, d"
         numbered = _select(["*", f"{self.dialect.day_number('d')} AS dn"], "daily")
         frame = "PARTITION BY u ORDER BY dn RANGE BETWEEN {} PRECEDING AND CURRENT ROW"
         windows = [

@@ -216,8 +216,9 @@ class _Across:
         self.counted = True
         negated = count.negated and not self.readings.never
         if days:
-            facts.every_event = True
-            window = facts.day_window(bit, days)
+            # The most events are counted on a day with one; a smaller count may need any other active day.
+            growing = not negated and _whole_range(leaf.condition)[1] is None
+            window = facts.day_window(bit, days, any_day=not growing)
             found = facts.day_flag(self._compare(window, leaf.condition, negated=negated))
         else:
             found = self._prefix(held, leaf.condition, negated=negated)

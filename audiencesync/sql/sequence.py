@@ -151,7 +151,10 @@ class _Chain:
         if part.immediate:
             windows["p"] = f"MAX(CASE WHEN {before} IS NOT NULL THEN {self.position} END) {over}"
         names = {name: f"{name}{index}" for name in windows}
-        levels = [_level(["*", *(f"{sql} AS {names[name]}" for name, sql in windows.items())], "{0}")]
+        # What neither ended the step before nor can be part of this or a later one is out of the way.
+        later = some("m", [bit for each in self.parts[index:] for bit in each.bits])
+        where = [f"({before} IS NOT NULL OR {later})"]
+        levels = [_level(["*", *(f"{sql} AS {names[name]}" for name, sql in windows.items())], "{0}", where)]
         start, gap = names["b"], names.get("l", names["b"])
         reached = [f"{start} IS NOT NULL"]
         if len(part.bits) > 1:
