@@ -8,7 +8,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -51,7 +51,8 @@ class Frame:
         """Prints a line about the work to stderr, made inert."""
         from audiencesync.report.escape import inert
 
-        _write(sys.stderr, "\n".join(inert(line) for line in text.split("\n")) + "\n")
+        with suppress(UsageError):  # a full disk under the log stops no run
+            _write(sys.stderr, "\n".join(inert(line) for line in text.split("\n")) + "\n")
 
     def page(self, page: Page, *, stderr: bool = False) -> None:
         """Prints a page as text, in colour on a terminal that wants it."""
@@ -77,7 +78,8 @@ class Frame:
             from audiencesync.report.documents import dump
 
             problem = {"code": error.code, "message": str(error)}
-            self.answer(dump({"formatVersion": "1.0"} | self.document | {"error": problem}))
+            with suppress(UsageError):
+                self.answer(dump({"formatVersion": "1.0"} | self.document | {"error": problem}))
         if isinstance(error, InvalidFilesError):
             self.problems(error.problems)
         self.note(f"error: {error}")
@@ -118,6 +120,10 @@ def _write(stream: Any, text: str) -> None:  # noqa: ANN401 - stdout and stderr 
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"the answer cannot be written: {error.strerror or error}") from error
 
 
 def write_file(path: Path, text: str) -> None:
@@ -329,6 +335,10 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code; click's own 2 for usage is our 1."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The caller closed it, as `>&-` does: no file of ours may come to stand in its place.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - to the end
     frame = Frame()
     try:
         result = cli.main(arguments, prog_name="audiencesync", standalone_mode=False, obj=frame)
