@@ -171,6 +171,22 @@ def test_of_two_equal_generations_the_newest_stays() -> None:
     assert only(plan([desired("a")], found, policy())).before is found[1]
 
 
+def test_a_generation_that_a_patch_makes_equal_stays() -> None:
+    found = [ours(7, "a"), ours(8, "a", audience("a", days=60), generation=2)]
+    action = only(plan([desired("a", audience("New name"))], found, policy()))
+    assert (action.before, action.archives) == (found[0], (found[1],))
+    assert [change.path for change in action.changes] == ["displayName"]
+
+
+def test_a_leftover_whose_own_mark_protects_it_stays() -> None:
+    wanted = audience("a", days=60)
+    found = [ours(7, "a", keep=True), ours(8, "a", wanted, generation=2)]
+    action = only(plan([desired("a", wanted)], found, policy()))
+    assert code(action) == "prevent-archive"
+    assert action.blocked
+    assert found[0].name in action.blocked.message
+
+
 def test_the_older_twin_of_a_race_stays() -> None:
     found = [ours(7, "a"), ours(8, "a")]
     action = only(plan([desired("a")], found, policy()))
@@ -238,6 +254,17 @@ def test_both_keys_live_is_blocked() -> None:
     assert [(action.key, code(action)) for action in found.actions] == [("b", "both-keys-live")]
 
 
+def test_two_previous_keys_that_are_live_are_blocked() -> None:
+    found = [ours(7, "a"), ours(8, "b")]
+    assert code(only(plan([desired("c", previous_keys=("a", "b"))], found, policy()))) == "both-keys-live"
+
+
+def test_an_adoption_never_replaces_what_the_file_protects() -> None:
+    wanted = desired("a", audience("a", days=60), adopt=(("", "7"),), prevent_archive=True)
+    action = only(plan([wanted], [stranger(7, audience("a"))], policy(allow_replace=True)))
+    assert code(action) == "prevent-archive"
+
+
 def test_what_we_cannot_say_is_blocked_never_replaced() -> None:
     data = raw(7, audience("a"), Mark(OWNER, "a", 1, "own"))
     data["filterClauses"][0]["simpleFilter"]["newKnob"] = 3
@@ -284,6 +311,33 @@ def test_triggers_are_counted_over_the_whole_property() -> None:
     wanted = [desired("a", audience("a", trigger=trigger))]
     assert code(only(plan(wanted, held, policy(triggers=1)))) == "trigger-limit"
     assert not plan(wanted, held, policy(triggers=2)).blocked
+
+
+def test_triggers_of_one_plan_add_up() -> None:
+    wanted = [
+        desired(key, audience(key, trigger=Trigger(f"joined_{key}", LogCondition.JOINED))) for key in "ab"
+    ]
+    found = plan(wanted, [], policy(triggers=1))
+    assert [code(action) for action in found.actions] == ["", "trigger-limit"]
+
+
+def test_the_budget_counts_audiences_not_keys() -> None:
+    found = [ours(7, "a"), ours(8, "a", generation=2), ours(9, "a", generation=3)]
+    assert code(only(plan([desired("a")], found, policy(destructive=1)))) == "destructive-budget"
+    assert code(only(plan([desired("a")], found, policy(destructive=2)))) == ""
+
+
+def test_what_is_blocked_anyway_takes_nothing_of_the_budget() -> None:
+    found = plan([desired("z")], [ours(7, "a", keep=True), ours(8, "b")], policy(destructive=1))
+    assert [code(action) for action in found.actions] == ["prevent-archive", "", ""]
+
+
+def test_an_adoption_that_replaces_needs_the_flag_when_it_is_applied_too() -> None:
+    wanted = desired("a", audience("a", days=60), adopt=(("", "7"),))
+    found = plan([wanted], [stranger(7, audience("a"))], policy(allow_replace=True))
+    assert code(only(found)) == ""
+    assert code(only(permit(found, allow_replace=False, allow_archive=True))) == "needs-allow-replace"
+    assert code(only(permit(found, allow_replace=True, allow_archive=False))) == ""
 
 
 def test_an_empty_workspace_is_an_error_unless_it_is_meant() -> None:
