@@ -504,3 +504,18 @@ def test_a_preview_prints_its_statement(shell: Shell, events: str) -> None:
 def test_a_preview_without_its_needs_is_an_error(shell: Shell, arguments: list[str]) -> None:
     assert shell("preview", *arguments) == 1
     assert "Traceback" not in shell.err
+
+
+def test_a_workspace_that_is_there_gets_demo_events_alone(shell: Shell) -> None:
+    before = sorted(shell.folder.iterdir())
+    assert shell("init", "--demo", str(shell.folder)) == 0
+    assert sorted(shell.folder.iterdir()) == sorted([*before, shell.folder / "events"])
+    shell.edit("audiencesync", "targets:", 'events: {parquet: "events/*.parquet"}\ntargets:')
+    (entry,) = shell.json("preview")["previews"]
+    assert entry["after"] > 0
+    shell.edit("audiencesync", "targets:", "exports: {all: {audience: buyers, to: out/all.csv}}\ntargets:")
+    shell.apply()
+    (done,) = shell.json("export", "run")["exports"]
+    assert done["status"] == "done"
+    assert done["rows"] == entry["after"]
+    assert len((shell.folder / "out" / "all.csv").read_text().splitlines()) == entry["after"] + 1

@@ -36,12 +36,18 @@ _STYLE = click.option(
 @command("init")
 @click.argument("folder", required=False, type=_PATH, metavar="[DIR]")
 @click.option("--owner", default="", metavar="NAME", help="Who manages the audiences; default: acme-web.")
-@click.option("--demo", is_flag=True, help="Writes made-up events into events/ too, for previews.")
+@click.option(
+    "--demo", is_flag=True, help="Writes made-up events into events/, also in a workspace that is there."
+)
 def init_command(frame: Frame, folder: Path | None, owner: str, *, demo: bool) -> int:
     """Makes a workspace with examples, editor schemas and a CI workflow; never overwrites."""
     from audiencesync import starting
 
     place = folder or Path(frame.workspace or ".")
+    if demo and (place / NAME).is_file():
+        # A workspace that is there gets the events alone.
+        _write_demo(frame, place / "events" / "demo.parquet")
+        return OK
     started = starting.start(place, audiencesync.__version__, owner)
     for path in started.left:
         frame.note(f"{path} was there already and is left alone")
