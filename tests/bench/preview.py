@@ -279,7 +279,8 @@ def main() -> None:
                 )
                 users = "" if name.startswith("scan") else found["answer"]
                 print(
-                    f"{name:24}{found['seconds']:9.2f}{flat:9.2f}{params:9.2f}{found['peak']:10,.0f}  {users}",
+                    f"{name:24}{found['seconds']:9.2f}{flat:9.2f}{params:9.2f}"
+                    f"{found['peak']:10,.0f}  {users}",
                     flush=True,
                 )
             staged = sum(each.stat().st_size for each in cache.glob("*.parquet"))

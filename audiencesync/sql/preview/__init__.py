@@ -19,6 +19,7 @@ from audiencesync.sql.compile import (
     wildcard,
 )
 from audiencesync.sql.dialect import DUCKDB, FULL, Schema
+from audiencesync.sql.preview.calibrate import Calibration, calibrate
 from audiencesync.sql.preview.estimates import Plan
 from audiencesync.sql.preview.records import (
     FEW,
@@ -41,9 +42,11 @@ __all__ = [
     "FEW",
     "REASONS",
     "SENTENCE",
+    "Calibration",
     "Comparison",
     "Estimate",
     "Report",
+    "calibrate",
     "events_at",
     "members",
     "preview",
