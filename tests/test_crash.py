@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -339,6 +341,49 @@ def test_an_interrupt_before_anything_is_written_is_a_report_too(make: Callable[
         assert (code, document["error"]["code"], document["outcomes"]) == (1, "interrupted", [])
         assert "interrupted" in errors
         assert [live.raw for live in shop.lives()] == before
+
+
+# ---------------------------------------------------------------- a terminal
+
+
+def typed(shop: Shop, answer: str) -> tuple[int, str]:
+    """Applies on a terminal and answers its question; gives the exit code and all that was shown."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "audiencesync", "-w", str(shop.folder), "apply", "--allow-replace"]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env=environment, start_new_session=True
+    )
+    os.close(theirs)
+    shown = b""
+    asked = False
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:
+            break
+        shown += piece
+        if not asked and b"Carry this out?" in shown:
+            asked = True
+            os.write(ours, f"{answer}\n".encode())
+        if not piece:
+            break
+    os.close(ours)
+    return process.wait(30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode("utf-8", "replace"))
+
+
+def test_on_a_terminal_it_asks_and_shows_a_bar_with_the_time_left(make: Callable[[object], Shop]) -> None:
+    shop = make("shop")
+    with shop.served():
+        before = [live.raw for live in shop.lives()]
+        code, shown = typed(shop, "n")
+        assert (code, "nothing was written" in shown) == (1, True)
+        assert [live.raw for live in shop.lives()] == before
+        shop.strike = lambda _call, moment, _number: time.sleep(0.1) if moment == "before" else None
+        code, shown = typed(shop, "y")
+        assert code == 3  # the archive lacks its flag
+        assert re.search(r"applying .*\d/7 .*\d:\d\d:\d\d", shown)
+        assert "6 done, 1 blocked" in shown
 
 
 # ---------------------------------------------------------------- races
