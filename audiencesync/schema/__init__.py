@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 from audiencesync.schema.build import Node, published
 from audiencesync.schema.compiled import surely_valid
 from audiencesync.schema.examples import SCHEMA_RULES
-from audiencesync.schema.findings import Finding
+from audiencesync.schema.findings import QUOTE, Finding, at
 from audiencesync.schema.planfile import plan_schema
-from audiencesync.source import Document, Problem
+from audiencesync.source import Document, Problem, parse
 
 __all__ = [
     "SCHEMA_RULES",
@@ -67,7 +69,7 @@ def find(document: Document, message: str = "Audience") -> list[Finding]:
     places = {problem.location for problem in document.problems}
     cut = any(problem.rule in _CUTTING for problem in document.problems)
     return [
-        finding
+        _as_written(document, finding)
         for finding in found
         if not (cut and finding.rule in {"missing-key", "one-of"})
         and (not places or document.locate(finding.route, key=finding.key) not in places)
@@ -79,3 +81,15 @@ def check(document: Document, message: str = "Audience") -> list[Problem]:
     return sorted(
         (finding.problem(document) for finding in find(document, message)), key=lambda one: one.location
     )
+
+
+def _as_written(document: Document, finding: Finding) -> Finding:
+    """The help to put a value in quotes says it as the file does: 00501 and 1.10 mean no 501 and 1.1."""
+    if not finding.help.startswith(QUOTE):
+        return finding
+    place = document.locate(finding.route)
+    word = re.match(r"[-+.\w]+", document.line(place.line)[place.column - 1 :])
+    if word is None or parse("", word[0].encode()).data != at(document.data, finding.route):
+        return finding  # the place is not the value's own, as in a shorter form of writing
+    name = finding.help[len(QUOTE) :].partition(" ")[0]
+    return replace(finding, help=f'{QUOTE}{name} "{word[0]}"')

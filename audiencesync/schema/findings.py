@@ -27,6 +27,7 @@ class Finding:
         return Problem(place, self.rule, self.message, severity, self.help)
 
 
+QUOTE = "to mean the text, put it in quotes: "
 _MAX_SHOWN = 60
 _UNSEEN = re.compile(
     r"[^\x20-\x7e\u00a1-\ud7ff\uf900-\ufffd\U00010000-\U0010ffff]|[\u2028-\u202e\u2066-\u2069]"

@@ -8,7 +8,7 @@ from typing import Any
 from audiencesync.fields import ENUMS
 from audiencesync.schema import rewrite
 from audiencesync.schema.build import Node
-from audiencesync.schema.findings import Finding, at, listed, named, nearest, shown
+from audiencesync.schema.findings import QUOTE, Finding, at, listed, named, nearest, shown
 from audiencesync.source import Route
 
 _ORDER = ("type", "enum", "minItems", "maxItems", "minProperties", "pattern", "format", "minimum", "maximum")
@@ -85,8 +85,12 @@ def _type_help(route: Route, value: object, kinds: list[str], schema: Node) -> s
     name = "-" if not route or isinstance(route[-1], int) else f"{route[-1]}:"
     scalar = isinstance(value, str | int | float)
     match kinds[0]:
-        case "string" if scalar and not isinstance(value, str):
-            return f'to mean the text, put it in quotes: {name} "{shown(value)}"'
+        case "string" if "integer" in kinds and route[-1] == "int64Value" and type(value) is float:
+            return f"write doubleValue: {shown(value)} for a number with a fraction"
+        case "string" if schema.get("format") == "duration-text" and type(value) in {int, float}:
+            return f'write {name} "{shown(value)}s"'
+        case "string" if "integer" not in kinds and scalar and not isinstance(value, str):
+            return f'{QUOTE}{name} "{shown(value)}"'
         case "array" if scalar:
             return f"write a list: {name} [{rewrite.lines(value)}]"
         case "boolean":
