@@ -477,7 +477,7 @@ def test_a_read_only_workspace_is_told_where_it_hinders(shell: Shell) -> None:
 # ---------------------------------------------------------------- the embedded database
 
 
-@pytest.mark.parametrize("kind", ["garbage", "cut", "newer", "foreign", "folder"])
+@pytest.mark.parametrize("kind", ["garbage", "cut", "newer", "foreign", "folder", "pipe"])
 def test_a_database_that_cannot_be_used_is_told_and_kept_byte_for_byte(shell: Shell, kind: str) -> None:
     shell.write("one")
     assert shell("apply", "--yes") == 0
@@ -501,6 +501,9 @@ def test_a_database_that_cannot_be_used_is_told_and_kept_byte_for_byte(shell: Sh
         case "folder":
             path.unlink()
             path.mkdir()
+        case "pipe":
+            path.unlink()
+            os.mkfifo(path)
     before = path.read_bytes() if path.is_file() else b""
     for arguments in (("plan", "--format", "json"), ("apply", "--yes", "--format", "json")):
         assert shell(*arguments) == 1

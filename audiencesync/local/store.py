@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -150,7 +151,13 @@ class Store:
 
     def _create_file(self) -> None:
         # What an export holds is personal data: the file, and SQLite's files beside it, are for their owner.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            # To read a pipe would wait for ever.
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise StoreError(_damaged(self.path, "it is not a regular file"))
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
