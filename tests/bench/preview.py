@@ -283,7 +283,7 @@ def main() -> None:
                     f"{found['peak']:10,.0f}  {users}",
                     flush=True,
                 )
-            staged = sum(each.stat().st_size for each in cache.glob("*.parquet"))
+            staged = sum(each.stat().st_size for each in cache.rglob("*.parquet"))
             print(f"staged columns: {staged / 2**20:,.0f} MiB\n")
 
 

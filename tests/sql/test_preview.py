@@ -11,6 +11,7 @@ import pytest
 from audiencesync.errors import PreviewError, UsageError
 from audiencesync.settings import Events
 from audiencesync.sql.preview import Comparison, Report, events_at, members, preview, stage, statement
+from audiencesync.sql.readings import that_matter
 from audiencesync.wire import from_api
 from tests.sql import cases
 from tests.sql.cases import ALL, EVENT, SESSION
@@ -128,6 +129,18 @@ def test_the_band_is_the_range_over_the_readings(folder: Path) -> None:
     assert plain.band == (7, 7)
 
 
+def test_only_readings_that_can_change_an_audience_are_counted() -> None:
+    def names(*clauses: dict[str, Any]) -> list[str]:
+        return [name for name, _ in that_matter(from_api(body(*clauses)))]
+
+    one, peru = [named("a")], text("country", "Peru")
+    assert names(simple(EVENT, one)) == []
+    assert names(simple(EVENT, one), simple(EVENT, one)) == ["renew_all"]
+    assert names(simple(ALL, [peru])) == ["last_set"]
+    assert names(simple(SESSION, [{"notExpression": peru}])) == ["never"]
+    assert names(steps(ALL, step(one), step(one))) == ["reuse"]
+
+
 def test_files_are_united_by_column_name(folder: Path) -> None:
     write(folder / "events" / "two.parquet", [event("late", "a")], "* EXCLUDE (geo, batch_event_index)")
     audience = from_api(body(simple(EVENT, [{"notExpression": text("country", "Peru")}])))
@@ -187,6 +200,18 @@ def test_a_table_of_a_duckdb_file_is_read_and_not_written(folder: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(PreviewError, match=r"table other of .* cannot be read"):
         run(folder, Comparison("k", A, B), source=Events(duckdb=path.name, table="other"))
+
+
+@pytest.mark.parametrize("name", ["it's [1] * ?.parquet", "ünï \\ code.parquet"])
+def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "a [b] folder"
+    folder.mkdir()
+    write(tmp_path / "plain.parquet", ROWS).rename(folder / name)
+    write(folder / "other.parquet", [event("other", "b")])
+    (found,) = run(folder, Comparison("k", A, B), source=Events(parquet=name)).estimates
+    assert (found.before, found.after) == (7, 3)
+    (both,) = run(folder, Comparison("k", A, B), source=Events(parquet="*.parquet")).estimates
+    assert both.after == 4
 
 
 def test_a_path_of_the_command_line_is_a_source(folder: Path) -> None:
@@ -261,12 +286,13 @@ def test_staged_columns_give_the_same_numbers(folder: Path) -> None:
 
 @pytest.mark.usefixtures("staging")
 def test_the_cache_is_used_again_added_to_and_dropped_with_its_files(folder: Path) -> None:
-    cache = folder / "cache"
+    cache = folder / "cache" / "staged"
     said: list[str] = []
 
     def staged(request: Comparison) -> bool:
         said.clear()
-        run(folder, request, cache_dir=cache, progress=said.append)
+        run(folder, request, cache_dir=folder / "cache", progress=said.append)
+        assert (folder / "cache" / ".gitignore").read_text() == "*\n"
         assert len(list(cache.glob("*.parquet"))) == len(list(cache.glob("*.json")))
         return any("staging" in line for line in said)
 
@@ -290,10 +316,10 @@ def test_the_cache_drops_what_was_not_used_for_longest(folder: Path, monkeypatch
     monkeypatch.setattr(stage.Cache.__init__, "__defaults__", (0, 1))
     cache = folder / "cache"
     run(folder, Comparison("k", A, B), cache_dir=cache)
-    (first,) = cache.glob("*.parquet")
+    (first,) = (cache / "staged").glob("*.parquet")
     os.utime(folder / "events" / "one.parquet", ns=(1, 1))
     run(folder, Comparison("k", A, B), cache_dir=cache)
-    (second,) = cache.glob("*.parquet")
+    (second,) = (cache / "staged").glob("*.parquet")
     assert first != second
 
 

@@ -166,11 +166,16 @@ def open_source(events: Events, base_dir: Path, *, cache: Cache | None = None, p
 def parquet_files(pattern: str, base_dir: Path) -> list[Path]:
     """The files of a path or glob in order; a folder means the Parquet files in it."""
     path = base_dir / pattern
-    if path.is_dir():
-        path = path / "*.parquet"
     if path.is_file():
         return [path]
-    return sorted(Path(found) for found in glob.glob(str(path), recursive=True) if Path(found).is_file())  # noqa: PTH207 - the pattern is the user's, absolute or not
+    pattern = f"{pattern}/*.parquet" if path.is_dir() else pattern
+    found = (base_dir / name for name in glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207 - absolute too
+    return sorted(each for each in found if each.is_file())
+
+
+def exactly(file: Path) -> str:
+    """A literal that DuckDB reads as this very file, whatever stands in its name."""
+    return DUCKDB.text("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(file)))
 
 
 def _open_parquet(
@@ -187,7 +192,7 @@ def _open_parquet(
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
     for file in files:
         _probe(connection, file)
-    listed = ", ".join(DUCKDB.text(str(file)) for file in files)
+    listed = ", ".join(map(exactly, files))
     table = f"read_parquet([{listed}], union_by_name = true)"
     shown = str(files[0]) if len(files) == 1 else str(base_dir / pattern)
     return Duck(connection, table, shown, tuple(files), cache, progress)
@@ -197,7 +202,7 @@ def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     import duckdb
 
     try:
-        relation = connection.sql(f"SELECT * FROM read_parquet({DUCKDB.text(str(file))})")
+        relation = connection.sql(f"SELECT * FROM read_parquet({exactly(file)})")
     except duckdb.Error as error:
         raise PreviewError(f"{file} cannot be read as Parquet: {_first_line(error)}") from None
     _need_base(Schema(dict.fromkeys(relation.columns, "other")), str(file))

@@ -10,7 +10,7 @@ from audiencesync.canonical import canonical
 from audiencesync.model import Audience, EventFilter, Not, SimpleFilter
 from audiencesync.sql.compile import Entry, Pair, Statement
 from audiencesync.sql.preview.records import Comparison, Estimate, Extent, Row
-from audiencesync.sql.readings import OTHERS
+from audiencesync.sql.readings import OTHERS, that_matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Plan:
     """
 
     def __init__(self, requests: Sequence[Comparison], *, band: bool) -> None:
-        self.requests = requests
+        self.requests, self.band = requests, band
         self.entries: list[Entry] = []
         self.pairs: list[Pair] = []
         for number, request in enumerate(requests):
@@ -41,7 +41,7 @@ class Plan:
                     self.entries.append(Entry(names[what], audience))
             self.pairs.append(Pair(str(number), names.get("b", ""), names.get("a", "")))
             if band and request.after is not None:
-                for reading, readings in OTHERS:
+                for reading, readings in that_matter(request.after):
                     name = f"a{number}:{reading}"
                     self.entries.append(Entry(name, request.after, readings))
                     self.pairs.append(Pair(f"{number}:{reading}", "", name))
@@ -78,7 +78,7 @@ class Plan:
             after=after,
             gained=None if reason else gained,
             lost=None if reason else lost,
-            band=_band(number, after, found),
+            band=_band(number, after, found) if self.band else None,
             not_previewable=reason,
             caveats=tuple(dict.fromkeys(caveats)),
         )
@@ -90,7 +90,7 @@ def _int(value: int | str | None) -> int | None:
 
 def _band(number: int, after: int | None, found: Mapping[str, Row]) -> tuple[int, int] | None:
     others = [_int(found[key]["users_after"]) for name, _ in OTHERS if (key := f"{number}:{name}") in found]
-    if after is None or not others:
+    if after is None:
         return None
     counts = [after, *(count for count in others if count is not None)]
     return min(counts), max(counts)

@@ -42,11 +42,16 @@ def name_of(expression: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The cache in one folder; what is larger than `largest` goes, the longest unused first."""
+    """The cache in a folder that git does not see; over `largest`, the longest unused goes first."""
 
-    folder: Path
+    state: Path
     smallest: int = SMALL
     largest: int = LARGEST
+
+    @property
+    def folder(self) -> Path:
+        """The cache's own folder."""
+        return self.state / "staged"
 
     def prepare(self, duck: Duck, statement: Callable[..., Statement]) -> Statement:
         """The statement over staged columns; over the files themselves where they are small."""
@@ -66,7 +71,7 @@ class Cache:
 
     def _staged(self, duck: Duck, wanted: Sequence[str]) -> Path:
         identity = self.identity(duck.files)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         known = self._known(identity)
         for path, columns in known.items():
             if set(wanted) <= set(columns):
@@ -83,6 +88,14 @@ class Cache:
             _remove(old)
         self._shrink(keep=path)
         return path
+
+    def _make_folder(self) -> None:
+        """Only its owner reads it, and git does not see it: it is about people."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        ignore = self.state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
 
     def identity(self, files: Iterable[Path]) -> str:
         """The files by path, size and time: another export is another identity."""
