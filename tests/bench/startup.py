@@ -1,4 +1,4 @@
-"""`audiencesync --help` against a bare interpreter: time as a ratio, and the heavy modules it must not import.
+"""`audiencesync --help` against a bare interpreter, as a ratio, and the heavy modules it must not import.
 
 python tests/bench/startup.py [rounds]
 """
@@ -19,7 +19,12 @@ COMMANDS = {
     "audiencesync --help": [sys.executable, "-m", "audiencesync", "--help"],
     "audiencesync schema": [sys.executable, "-m", "audiencesync", "schema"],
 }
-LIST = "import sys; from audiencesync.cli.frame import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+LIST = """
+import sys
+from audiencesync.cli.frame import run
+run(["--help"])
+print(*sys.modules, file=sys.stderr)
+"""
 
 
 def seconds(command: list[str], rounds: int) -> float:
