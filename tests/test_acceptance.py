@@ -177,6 +177,10 @@ def test_one_mistake_is_one_message(workspace: Workspace) -> None:
             audience(clause(ored(leaf("eventCount", numericFilter={"operation": "EQUAL", "value": both})))),
             "empty-value",
         ),
+        "flat-clause": (
+            audience({"clauseType": "INCLUDE", "scope": ALL, "filterExpression": ored(event("a"))}),
+            "nesting",
+        ),
         "renamed-clauses": (renamed, "unknown-key"),
         "lacking-clauses": (lacking, "missing-key"),
         "renamed-mode": (audience(*excluded, exclusionDurationMod="EXCLUDE_PERMANENTLY"), "unknown-key"),

@@ -143,6 +143,9 @@ def _object(root: _File, route: Route, schema: Node) -> Iterator[Finding]:
 
 
 def _message(_root: _File, route: Route, data: Node, schema: Node) -> Iterator[Finding]:
+    if schema.get("x-message") == "AudienceFilterClause" and (found := _unwrapped(route, data)):
+        yield found
+        return
     known = list(schema.get("properties", ()))
     missing = _missing(data, schema)
     lacking = {name for group in _union_groups(schema) for name in group if name not in data}
@@ -163,6 +166,18 @@ def _message(_root: _File, route: Route, data: Node, schema: Node) -> Iterator[F
         yield Finding(
             route, "empty-value", f"{named(route)} is empty", "write an entry, or leave it out", key=True
         )
+
+
+def _unwrapped(route: Route, data: Node) -> Finding | None:
+    """A clause that holds the fields of a filter without the filter around them."""
+    for kind, sign in (("sequenceFilter", "sequenceSteps"), ("simpleFilter", "filterExpression")):
+        message = f"Audience{kind[0].upper()}{kind[1:]}"
+        names = [field.name for field in fields_of(message) if field.name in data]
+        if sign in names and data.keys() == {"clauseType", *names}:
+            text = f"{listed(names, 'and')} stand directly in {named(route)}; a {kind} holds them"
+            way = rewrite.lines({kind: {name: data[name] for name in names}})
+            return Finding((*route, names[0]), "nesting", text, f"write instead:\n{way}", key=True)
+    return None
 
 
 def _null_beside(data: Node, group: Iterable[str]) -> bool:
