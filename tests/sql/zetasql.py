@@ -34,9 +34,8 @@ def ready() -> Path:
     return FOLDER
 
 
-def evaluate(statements: list[str]) -> list[list[list[Any]]]:
-    """The rows of each statement; fails on the first error."""
-    folder = ready()
+def evaluate(folder: Path, statements: list[str]) -> list[list[list[Any]]]:
+    """The rows of each statement; fails on the first error. `folder` is where the engine is."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
