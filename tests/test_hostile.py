@@ -225,7 +225,7 @@ def test_texts_of_ten_megabytes_are_shown_in_part_and_in_time(shell: Shell) -> N
         marked = f"{huge}\n{mine['description'].splitlines()[-1]}"
         body = {"displayName": huge, "description": marked}
         ask("PATCH", f"/v1alpha/{mine['name']}", "updateMask=displayName,description", body)
-    for view in EVERY_VIEW[:8]:
+    for view in (*EVERY_VIEW[:4], EVERY_VIEW[5]):
         began = time.monotonic()
         assert shell(*view) in (0, 2), shell.err
         assert time.monotonic() - began < 20
