@@ -251,8 +251,10 @@ class _Errand:
         try:
             return self._fetch(job, state, answer)
         except (errors.ExportError, errors.NotFoundError) as error:
+            said = str(error)
             raise errors.ExportError(
-                f"{error}. The next run goes on with the job {state.job}; --restart asks for a new one"
+                f"{said}{'' if said.endswith(('.', '?')) else '.'} The next run goes on with the job "
+                f"{state.job}; --restart asks for a new one"
             ) from error
 
     def _pick_up(self, job: jobs.Job) -> State | None:
@@ -260,7 +262,7 @@ class _Errand:
         self._file.sweep()
         state = None if self._terms.restart else self._file.load()
         if state is not None and state.asked != job.asked():
-            self._tell("the settings have changed: the job under way is forgotten")
+            self._tell("something else is asked for than before: the job under way is forgotten")
             state = None
         if state is None or state.stage is not Stage.WRITTEN:
             rows.discard(rows.part_of(self._path))

@@ -78,6 +78,11 @@ class Property:
         """The account that requests are made as, "" where the credentials do not tell."""
         return self._admin.principal
 
+    @property
+    def endpoint(self) -> str:
+        """The address that audience exports are asked of: another one has other exports of the same names."""
+        return self._data.base
+
     def audiences(self) -> list[dict[str, Any]]:
         """Give all audiences in the server's order; an incomplete list is an error, never a short one."""
         return self._pages(self._admin, f"/v1alpha/{self.name}/audiences", "audiences", PAGE_SIZE)

@@ -112,6 +112,7 @@ class MembersJob:
         """The members of one audience, by the name that the settings have for it."""
         return {
             "kind": "ga4",
+            "endpoint": self.remote.endpoint,
             "property": self.remote.name,
             "audience": self.export.audience,
             "dimensions": sorted(self.export.dimensions),
