@@ -240,11 +240,11 @@ FIELDS: tuple[Field, ...] = (
     # what is ours
     Field("Manage", "key", Kind.TEXT, "The identity of this audience in git; the file's stem where it is left out.", pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", examples=("cart-abandoners",)),
     Field("Manage", "contact", Kind.TEXT, "Who answers for the audience.", nonempty=True, examples=("growth-team",)),
-    Field("Manage", "labels", Kind.TEXT, "Free words to group and search by.", repeated=True, examples=(["remarketing"],)),
+    Field("Manage", "labels", Kind.TEXT, "Free words to group and search by.", repeated=True, nonempty=True, examples=(["remarketing"],)),
     Field("Manage", "reviewBy", Kind.DATE, "The day by which somebody looks at the audience again.", examples=("2027-03-31",)),
     Field("Manage", "preventArchive", Kind.BOOL, "Whether the audience is never archived or replaced; kept in the live mark too.", default=False),
     Field("Manage", "adopt", Kind.ID_OR_MAP, "The id of a live audience to take over, or a map from target to id.", examples=("4711", {"production": "4711"})),
-    Field("Manage", "previousKeys", Kind.TEXT, "Keys that this audience had before its file was renamed.", repeated=True, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", examples=(["abandoners"],)),
+    Field("Manage", "previousKeys", Kind.TEXT, "Keys that this audience had before its file was renamed.", repeated=True, nonempty=True, pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", examples=(["abandoners"],)),
     Field("Manage", "targets", Kind.TEXT, "The targets this audience belongs to; all where it is left out.", repeated=True, nonempty=True, examples=(["production"],)),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import audiencesync
-from audiencesync.cli.frame import ERROR, OK, Frame, command, output_format
+from audiencesync.cli.frame import ERROR, OK, FilePath, Frame, command, output_format
 from audiencesync.errors import UsageError
 from audiencesync.model import Desired
 from audiencesync.settings import NAME
@@ -19,7 +19,7 @@ from audiencesync.workspace import Workspace
 if TYPE_CHECKING:
     from audiencesync.report.explained import Rewording
 
-_PATH = click.Path(path_type=Path)
+_PATH = FilePath()
 
 
 def _found(frame: Frame, paths: tuple[Path, ...]) -> tuple[Workspace, tuple[Problem, ...], int]:

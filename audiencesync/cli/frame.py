@@ -151,6 +151,19 @@ def write_file(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
+class FilePath(click.Path):
+    """A path; the empty text is refused, since an unset variable would otherwise name the current folder."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - click's own options
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """The path, as a Path."""
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 # ---------------------------------------------------------------- commands
 
 _COMMANDS: dict[str, tuple[str, str]] = {

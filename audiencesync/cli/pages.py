@@ -8,19 +8,17 @@ from pathlib import Path
 import click
 
 import audiencesync
-from audiencesync.cli.frame import OK, Frame, command
+from audiencesync.cli.frame import OK, FilePath, Frame, command
 from audiencesync.errors import UsageError
 
 _MOST = 256 * 1024 * 1024
 
 
 @command("catalog")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write."
-)
+@click.option("--out", type=FilePath(), required=True, metavar="DIR", help="The folder to write.")
 @click.option(
     "--previews",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Shows users: the answer of `preview --format json`.",
 )

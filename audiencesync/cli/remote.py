@@ -14,7 +14,17 @@ import click
 
 import audiencesync
 from audiencesync.action import Outcome, Plan, Status, Verb
-from audiencesync.cli.frame import BLOCKED, CHANGES, ERROR, OK, Frame, command, output_format, write_file
+from audiencesync.cli.frame import (
+    BLOCKED,
+    CHANGES,
+    ERROR,
+    OK,
+    FilePath,
+    Frame,
+    command,
+    output_format,
+    write_file,
+)
 from audiencesync.errors import StalePlanError, StoppedError, UsageError
 from audiencesync.guards import permit
 from audiencesync.live import Live
@@ -33,9 +43,7 @@ _EVERYTHING = click.option(
     metavar="OWNER",
     help="Lets an empty workspace archive all that OWNER manages.",
 )
-_LOG = click.option(
-    "--log", type=click.Path(path_type=Path), metavar="FILE", help="Appends a line of JSON a request."
-)
+_LOG = click.option("--log", type=FilePath(), metavar="FILE", help="Appends a line of JSON a request.")
 
 
 def _open(frame: Frame) -> Workspace:
@@ -76,9 +84,7 @@ def _no_plan() -> dict[str, Any]:
 
 @command("plan", _no_plan)
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Writes the plan for `apply FILE`."
-)
+@click.option("--out", type=FilePath(), metavar="FILE", help="Writes the plan for `apply FILE`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exits 2 where there are changes.")
 @click.option("--preview", is_flag=True, help="Counts users before and after, from the event export.")
 @_EVERYTHING
@@ -157,7 +163,7 @@ def _no_outcomes() -> dict[str, Any]:
 
 
 @command("apply", _no_outcomes)
-@click.argument("planfile", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("planfile", required=False, type=FilePath(exists=True, dir_okay=False))
 @click.option("--only", multiple=True, metavar="KEY", help="Carries out this key alone; may be repeated.")
 @click.option("--expect", default="", metavar="DIGEST", help="Refuses any plan but the one with this digest.")
 @click.option("--yes", is_flag=True, help="Does not ask.")
@@ -420,7 +426,7 @@ def forget_command(frame: Frame, key: str, log: Path | None) -> int:
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 = any."
 )
-@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Where the data is kept.")
+@click.option("--data", type=FilePath(), metavar="DIR", help="Where the data is kept.")
 @click.option(
     "--property", "properties", multiple=True, metavar="ID", help="A property to serve; may be repeated."
 )

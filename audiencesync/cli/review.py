@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 import audiencesync
-from audiencesync.cli.frame import OK, Frame, command
+from audiencesync.cli.frame import OK, FilePath, Frame, command
 from audiencesync.errors import UsageError
 from audiencesync.planfile import PlanFile
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _MOST_CHARACTERS = 16 * 1024 * 1024
 
 

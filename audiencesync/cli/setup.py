@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 import audiencesync
-from audiencesync.cli.frame import ERROR, OK, Frame, command
+from audiencesync.cli.frame import ERROR, OK, FilePath, Frame, command
 from audiencesync.errors import AudiencesyncError, InvalidFilesError, UsageError
 from audiencesync.settings import NAME
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from audiencesync.source import Problem
     from audiencesync.workspace import Workspace
 
-_PATH = click.Path(path_type=Path)
+_PATH = FilePath()
 _STYLE = click.option(
     "--style", type=click.Choice(["short", "full"]), default=None, help="The form of the conditions."
 )

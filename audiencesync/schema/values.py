@@ -76,7 +76,7 @@ def _wrong_type(route: Route, value: object, schema: Node) -> Finding:
     wanted = listed([_KINDS[kind] for kind in kinds if kind != "null"])
     if value is None:
         text = f"{named(route)} has no value; it is {wanted}"
-        return Finding(route, "empty-value", text, "give it a value, or remove the key")
+        return Finding(route, "empty-value", text, "give it a value")
     text = f"{named(route)} is {shown(value)}; it has to be {wanted}"
     return Finding(route, "wrong-type", text, _type_help(route, value, kinds, schema))
 
