@@ -21,8 +21,9 @@ number int64Value, a number with a point doubleValue. A field whose name is a wo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audiencesync.errors import UnrepresentableError
@@ -57,7 +58,16 @@ from audiencesync.model import (
 from audiencesync.source import Document, Location, Problem, Route
 from audiencesync.wire import Json, from_api
 
-__all__ = ["SHORT_RULES", "Expanded", "expand", "is_short", "short_schema", "to_full", "to_short"]
+__all__ = [
+    "SHORT_RULES",
+    "Expanded",
+    "expand",
+    "in_short_words",
+    "is_short",
+    "short_schema",
+    "to_full",
+    "to_short",
+]
 
 
 def is_short(data: object) -> bool:
@@ -104,6 +114,21 @@ def expand(document: Document) -> Document:
         _source=document,
         _places=places,
     )
+
+
+_SAID_SHORT = {scope.value: word for scope, word in SCOPE_WORDS.items()} | {
+    "scope of simpleFilter": "scope of the clause",
+    "scope of sequenceFilter": "scope of the sequence",
+}
+
+
+def in_short_words(problem: Problem) -> Problem:
+    """Say a problem with the scopes that the short form takes: it refuses GA4's names of them."""
+
+    def said(text: str) -> str:
+        return re.sub("|".join(_SAID_SHORT), lambda found: _SAID_SHORT[found[0]], text)
+
+    return replace(problem, message=said(problem.message), help=said(problem.help))
 
 
 def to_full(short: Mapping[str, Any]) -> Json:

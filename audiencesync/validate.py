@@ -64,6 +64,8 @@ class Checker:
             view = rules.look(document, findings, self.settings)
             problems += rules.check_view(document, view)
             self.files.append(rules.file_of(document, view))
+        if isinstance(document, short.Expanded):
+            return [short.in_short_words(problem) for problem in problems]
         return problems
 
     def finish(self) -> list[Problem]:
