@@ -261,6 +261,9 @@ def _role(facts: Facts) -> Line:
         text = f"there is no property {target.property} at {_endpoint(target)}"
         fix = f"correct targets.{target.name}.property: the number is in Admin > Property details"
         return Line(subject, good=False, text=text, fix=fix)
+    if target.endpoint != "google":
+        # Google's own refusals stand at the API already; another server has no such line.
+        return Line(subject, good=False, text=str(error), fix=_reach(target))
     return _unknown(subject)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from audiencesync import errors
 from audiencesync.ga4 import Property
 from audiencesync.growingio import GrowingIO, Item
-from audiencesync.live import Live, claims, read
+from audiencesync.live import Live, claims, newest, read
 from audiencesync.settings import ANALYSES
 
 
@@ -36,8 +36,8 @@ def find_audience(lives: Sequence[Live], owner: str, text: str) -> str:
     Raises UsageError where there is none, or more than one.
     """
     claim = claims(lives, owner).get(text)
-    if claim and claim.held:
-        return max(claim.held, key=lambda live: (live.mark.generation if live.mark else 0, live.age)).name
+    if claim and (live := newest(claim)):
+        return live.name
     if by_id := [live for live in lives if text in (live.id, live.name)]:
         return by_id[0].name
     named = [live for live in lives if live.display_name == text]

@@ -148,6 +148,13 @@ def claims(lives: Sequence[Live], owner: str) -> dict[str, Claim]:
     return found
 
 
+def newest(claim: Claim) -> Live | None:
+    """The audience of the newest generation that a key holds."""
+    return max(
+        claim.held, key=lambda live: (live.mark.generation if live.mark else 0, live.age), default=None
+    )
+
+
 def reason_unmanaged(live: Live, owner: str) -> str:
     """Why we leave an audience alone."""
     if live.mark and live.mark.owner != owner:

@@ -519,3 +519,7 @@ def test_a_workspace_that_is_there_gets_demo_events_alone(shell: Shell) -> None:
     assert done["status"] == "done"
     assert done["rows"] == entry["after"]
     assert len((shell.folder / "out" / "all.csv").read_text().splitlines()) == entry["after"] + 1
+    (beside,) = shell.json("preview", "--calibrate")["calibration"]
+    assert (beside["estimate"], beside["exported"], beside["ratio"]) == (entry["after"], entry["after"], 1.0)
+    assert shell("preview", "--calibrate") == 0
+    assert "1.00" in shell.out

@@ -17,6 +17,7 @@ import click
 import audiencesync
 from audiencesync.cli.frame import ERROR, OK, Frame, command, global_options, output_format
 from audiencesync.errors import UsageError
+from audiencesync.live import claims, newest
 from audiencesync.model import Audience
 from audiencesync.settings import NAME, Events, Export
 from audiencesync.workspace import Workspace
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from audiencesync.export import Progress, World
     from audiencesync.ga4 import Property
     from audiencesync.growingio import GrowingIO
-    from audiencesync.sql.preview import Comparison, Report
+    from audiencesync.sql.preview import Calibration, Comparison, Report
 
 
 # ---------------------------------------------------------------- preview
@@ -47,6 +48,7 @@ def _no_previews() -> dict[str, Any]:
     "--base", default="none", show_default=True, metavar="REF|live|none", help="What to compare with."
 )
 @click.option("--band", is_flag=True, help="Counts under each undocumented reading too, and shows the range.")
+@click.option("--calibrate", is_flag=True, help="Sets the estimates beside GA4's own audience exports.")
 @click.option("--sql", type=click.Choice(["duckdb", "bigquery"]), help="Only prints the statement, offline.")
 @output_format("json", "markdown")
 def preview_command(
@@ -59,6 +61,7 @@ def preview_command(
     format_: str,
     *,
     band: bool,
+    calibrate: bool,
 ) -> int:
     """Counts users before and after a change, from the event export."""
     from audiencesync.report import documents, markdown
@@ -71,13 +74,27 @@ def preview_command(
         return _print_sql(frame, workspace, keys, events, sql, day)
     pairs = _pairs(frame, workspace, keys, base)
     found = compare_users(frame, workspace, list(pairs.values()), events=events, as_of=day, band=band)
+    beside = _calibration(frame, workspace, found) if calibrate else None
     if format_ == "json":
-        frame.answer(documents.dump(report.document(found)))
-    elif format_ == "markdown":
-        frame.answer(markdown.render(report.page(found)))
+        more = {} if beside is None else {"calibration": report.calibration(beside)}
+        frame.answer(documents.dump(report.document(found) | more))
+        return OK
+    page = report.page(found) + (() if beside is None else report.calibrated(beside))
+    if format_ == "markdown":
+        frame.answer(markdown.render(page))
     else:
-        frame.page(report.page(found))
+        frame.page(page)
     return OK
+
+
+def _calibration(frame: Frame, workspace: Workspace, found: Report) -> tuple[Calibration, ...]:
+    """The estimates beside the exports that the property has; none is created for it."""
+    from audiencesync.sql.preview import calibrate
+
+    with audiencesync.connect(workspace, frame.target) as remote:
+        held = claims(audiencesync.read(remote), workspace.sound().owner)
+        names = {key: live.name for key, claim in held.items() if (live := newest(claim))}
+        return calibrate(found.estimates, names, remote.exports())
 
 
 def compare_users(
@@ -170,17 +187,15 @@ Base = tuple[dict[str, Audience], dict[str, str]]
 
 
 def _live_base(frame: Frame, workspace: Workspace) -> Base:
-    from audiencesync.live import claims
-
     with audiencesync.connect(workspace, frame.target) as remote:
         found = claims(audiencesync.read(remote), workspace.sound().owner)
     before, faults = {}, {}
     for key, claim in found.items():
-        newest = max(claim.held, key=lambda live: live.mark.generation if live.mark else 0, default=None)
-        if newest and newest.audience:
-            before[key] = newest.audience
-        elif newest:
-            faults[key] = newest.hands_off
+        live = newest(claim)
+        if live and live.audience:
+            before[key] = live.audience
+        elif live:
+            faults[key] = live.hands_off
     return before, faults
 
 

@@ -8,10 +8,10 @@ from typing import Protocol
 from audiencesync.action import Reason
 from audiencesync.report.documents import Document, head
 from audiencesync.report.page import Heading, Page, Span, Spans, Table, Text, Tone, code, line
+from audiencesync.sql.preview.records import FEW, REASONS, SENTENCE
 
-DISCLAIMER = "An estimate from the event export, not GA4's own membership."
-FEW = 100
-"""Below this many users ad lists may not serve."""
+_WHY = "; ".join(REASONS)
+DISCLAIMER = f"{SENTENCE} {_WHY[0].upper()}{_WHY[1:]}."
 
 
 class Estimate(Protocol):
@@ -68,6 +68,30 @@ class Report(Protocol):
     @property
     def estimates(self) -> Sequence[Estimate]:
         """One for each key."""
+
+
+class Calibration(Protocol):
+    """One estimate beside GA4's own export."""
+
+    @property
+    def key(self) -> str:
+        """Our key."""
+
+    @property
+    def estimate(self) -> int | None:
+        """What the preview counts."""
+
+    @property
+    def exported(self) -> int | None:
+        """The rows of the newest export; None where there is none."""
+
+    @property
+    def ratio(self) -> float | None:
+        """Estimate by exported."""
+
+    @property
+    def created(self) -> str:
+        """When the export was begun."""
 
 
 def users(estimate: Estimate) -> str:
@@ -128,6 +152,36 @@ def page(report: Report) -> Page:
         *body,
         Text((line(basis(report)), line(DISCLAIMER)), summary=True),
     )
+
+
+def calibrated(found: Sequence[Calibration]) -> Page:
+    """Each estimate beside the rows of GA4's own newest export of the audience."""
+    rows = tuple(
+        (
+            line(code(each.key, Tone.STRONG)),
+            line("" if each.estimate is None else f"{each.estimate:,}"),
+            line("no export" if each.exported is None else f"{each.exported:,}"),
+            line("" if each.ratio is None else f"{each.ratio:.2f}"),
+            line(Span(each.created, Tone.DIM)),
+        )
+        for each in found
+    )
+    titles = ("key", "estimate", "exported by GA4", "ratio", "export begun")
+    return (Heading(line("Calibration")), Table(titles, rows, numeric=frozenset({1, 2, 3})))
+
+
+def calibration(found: Sequence[Calibration]) -> list[Document]:
+    """The same as JSON data."""
+    return [
+        {
+            "key": each.key,
+            "estimate": each.estimate,
+            "exported": each.exported,
+            "ratio": each.ratio,
+            "begun": each.created or None,
+        }
+        for each in found
+    ]
 
 
 def entry(estimate: Estimate) -> Document:

@@ -277,14 +277,20 @@ def published(message: str) -> Node:
 
 
 def _with_short_form(root: Node, definitions: dict[str, Node]) -> tuple[Node, dict[str, Node]]:
-    """The schema with `include` and `exclude` beside filterClauses, one of the two forms being needed."""
+    """The schema with `include` and `exclude` beside filterClauses, one of the two forms being needed.
+
+    A null says nothing in either form, as if the key were left out.
+    """
     from audiencesync.grammar import short_schema
+
+    def said(name: str) -> Node:
+        return {"required": [name], "properties": {name: {"type": "array"}}}
 
     short = short_schema()
     required = [name for name in root["required"] if name != "filterClauses"]
-    either = {"anyOf": [{"required": ["include"]}, {"required": ["exclude"]}]}
-    forms = {"oneOf": [{"required": ["filterClauses"]}, either]}
-    properties = root["properties"] | short["properties"]
+    forms = {"oneOf": [said("filterClauses"), {"anyOf": [said("include"), said("exclude")]}]}
+    full = {"filterClauses": _nullable(root["properties"]["filterClauses"])}
+    properties = root["properties"] | full | short["properties"]
     return root | {"properties": properties, "required": required} | forms, definitions | short["$defs"]
 
 

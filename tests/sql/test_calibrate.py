@@ -1,7 +1,6 @@
 """Estimates beside the exports that GA4 made."""
 
-from typing import Any
-
+from audiencesync.ga4 import AudienceExport, ExportState
 from audiencesync.sql.preview import Calibration, Estimate, calibrate
 
 
@@ -9,16 +8,24 @@ def estimate(key: str, after: int | None) -> Estimate:
     return Estimate(key, before=None, after=after, gained=None, lost=None)
 
 
-def export(audience: int, rows: object, state: str = "ACTIVE", created: str = "2026-11-01") -> dict[str, Any]:
-    name = f"properties/1000/audiences/{audience}"
-    return {"audience": name, "rowCount": rows, "state": state, "beginCreatingTime": created}
+def export(
+    audience: int, rows: int | None, state: str = "ACTIVE", begun: str = "2026-11-01"
+) -> AudienceExport:
+    return AudienceExport(
+        name="properties/1000/audienceExports/1",
+        audience=f"properties/1000/audiences/{audience}",
+        dimensions=("deviceId",),
+        state=ExportState[state],
+        rows=rows,
+        begun=begun,
+    )
 
 
 def test_the_newest_active_export_is_compared() -> None:
     names = {key: f"properties/1000/audiences/{number}" for number, key in enumerate("abcde")}
     exports = [
-        export(0, "100", created="2026-11-02"),
-        export(0, 400, created="2026-11-01"),
+        export(0, 100, begun="2026-11-02"),
+        export(0, 400, begun="2026-11-01"),
         export(0, 7, "CREATING", "2026-11-03"),
         export(1, 0),
         export(2, None, "FAILED"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from audiencesync.ga4 import AudienceExport, ExportState
 from audiencesync.sql.preview.records import Estimate
 
 
@@ -24,28 +24,22 @@ class Calibration:
 
 
 def calibrate(
-    estimates: Iterable[Estimate], names: Mapping[str, str], exports: Sequence[Mapping[str, Any]]
+    estimates: Iterable[Estimate], names: Mapping[str, str], exports: Iterable[AudienceExport]
 ) -> tuple[Calibration, ...]:
     """Compares each estimate with the newest ACTIVE export of its audience; no export is created for it.
 
-    `names` maps our keys to live audiences (properties/1000/audiences/7); `exports` are resources as the Data
-    API's audienceExports.list gives them, int64 values as text or number.
+    `names` maps our keys to live audiences (properties/1000/audiences/7).
     """
-    newest: dict[str, Mapping[str, Any]] = {}
+    newest: dict[str, AudienceExport] = {}
     for each in exports:
-        audience = str(each.get("audience", ""))
-        if each.get("state") != "ACTIVE" or each.get("rowCount") is None:
+        if each.state is not ExportState.ACTIVE or each.rows is None:
             continue
-        if audience not in newest or _created(each) > _created(newest[audience]):
-            newest[audience] = each
+        if each.audience not in newest or each.begun > newest[each.audience].begun:
+            newest[each.audience] = each
     return tuple(_one(estimate, newest.get(names.get(estimate.key, ""))) for estimate in estimates)
 
 
-def _created(export: Mapping[str, Any]) -> str:
-    return str(export.get("beginCreatingTime", ""))
-
-
-def _one(estimate: Estimate, export: Mapping[str, Any] | None) -> Calibration:
-    exported = int(export["rowCount"]) if export else None
+def _one(estimate: Estimate, export: AudienceExport | None) -> Calibration:
+    exported = export.rows if export else None
     ratio = estimate.after / exported if exported and estimate.after is not None else None
-    return Calibration(estimate.key, estimate.after, exported, ratio, _created(export) if export else "")
+    return Calibration(estimate.key, estimate.after, exported, ratio, export.begun if export else "")
