@@ -64,11 +64,11 @@ def listing(
         yield from _platform(client)
 
 
-def _tried(kind: str, where: str, find: Callable[[], Iterable[Listed]]) -> Iterator[Listed]:
+def _tried(kind: str, where: str, find: Callable[[], Iterable[Listed]], detail: str = "") -> Iterator[Listed]:
     try:
         yield from find()
     except errors.AudiencesyncError as error:
-        yield Listed(kind, where, error=str(error))
+        yield Listed(kind, where, detail=detail, error=str(error))
 
 
 def _audiences(target: str, remote: Property, owner: str) -> list[Listed]:
@@ -108,7 +108,7 @@ def _platform(client: GrowingIO) -> Iterator[Listed]:
         yield from _tried("segment", where, partial(_items, "segment", where, segments))
         for kind in ANALYSES:
             analyses = partial(client.analyses, project, kind)
-            yield from _tried("analysis", where, partial(_items, "analysis", where, analyses, kind))
+            yield from _tried("analysis", where, partial(_items, "analysis", where, analyses, kind), kind)
     for tag in _tried("tag", name, partial(_items, "tag", name, client.data_center_tags)):
         if tag.error or tag.key not in keys:
             yield tag

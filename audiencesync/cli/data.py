@@ -271,7 +271,7 @@ def _declared(declared: Mapping[str, Export], name: str) -> Export:
 @output_format("json")
 def _export_list(frame: Frame, platform: str, format_: str) -> int:
     """Shows what can be exported: GA4's audiences and exports, GrowingIO's tags, segments and analyses."""
-    from audiencesync.listing import listing
+    from audiencesync.listing import Listed, listing
     from audiencesync.report import documents
     from audiencesync.report import listed as report
 
@@ -284,8 +284,14 @@ def _export_list(frame: Frame, platform: str, format_: str) -> int:
         properties = (
             {} if platform else {audiencesync.target(workspace, frame.target).name: world.open_ga4("")}
         )
-        clients = [world.open_growingio(name) for name in platforms]
-        found = list(listing(properties, clients, owner=settings.owner))
+        clients: list[GrowingIO] = []
+        unopened: list[Listed] = []
+        for name in platforms:
+            try:
+                clients.append(world.open_growingio(name))
+            except UsageError as error:  # its token is not set; the others can be listed all the same
+                unopened.append(Listed("project", name, error=str(error)))
+        found = [*listing(properties, clients, owner=settings.owner), *unopened]
     if format_ == "json":
         frame.answer(documents.dump(report.document(found)))
     else:

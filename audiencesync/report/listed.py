@@ -28,10 +28,18 @@ def page(found: Sequence[Listed]) -> Page:
         if not each.error
     )
     failed = tuple(
-        line(Span(f"{each.kind}s of {each.where}: {each.error}", Tone.ERROR)) for each in found if each.error
+        line(Span(f"{_several(each)} of {each.where}: {each.error}", Tone.ERROR))
+        for each in found
+        if each.error
     )
     table = Table(("kind", "where", "id", "key", "name", ""), rows)
     return (*((table,) if rows else ()), *((Text(failed),) if failed else ()))
+
+
+def _several(each: Listed) -> str:
+    """What could not be listed, as in "tags" or "analyses (FUNNELS)"."""
+    name = "analyses" if each.kind == "analysis" else f"{each.kind}s"
+    return f"{name} ({each.detail})" if each.detail else name
 
 
 def document(found: Sequence[Listed], error: Reason | None = None) -> Document:
