@@ -156,7 +156,7 @@ def _plausible(sample: bytes, codec: str) -> bool:
 def _refuse_answers(text: str) -> None:
     """Raises for what servers send in place of a file with status 200: sign-in pages and JSON errors."""
     start = text.lstrip("\ufeff \t\r\n")[:200].lower()
-    if start.startswith(("<!doctype", "<html", "<?xml", "<head", "<script")):
+    if start.startswith(("<!", "<html", "<?xml", "<head", "<script")):
         raise ExportError("the server sent a web page in place of the file: is the sign-in still valid?")
     if not start.startswith(("{", "[")):
         return

@@ -233,7 +233,7 @@ class GrowingIO:
             raise errors.AmbiguousSubmitError(f"GrowingIO answered the job {id_} and errors: {refusals}")
         if refusals:
             raise errors.ApiError(f"GrowingIO refused {name}: {refusals}", method="POST", url=name)
-        if isinstance(job, Mapping) and (trouble := _trouble(job.get("error"))):
+        if isinstance(job, Mapping) and (trouble := self._trouble(job.get("error"))):
             raise errors.ApiError(f"GrowingIO refused {name}: {trouble}", method="POST", url=name)
         if not isinstance(id_, str) or not id_:
             raise errors.AmbiguousSubmitError(f"GrowingIO took {name} and answered no job")
@@ -247,7 +247,17 @@ class GrowingIO:
             return None
         uris = found.get("uris")
         kept = tuple(uri for uri in uris if isinstance(uri, str) and uri) if isinstance(uris, list) else ()
-        return JobResult(str(found.get("stage") or "NONE"), kept, _trouble(found.get("error")))
+        return JobResult(str(found.get("stage") or "NONE"), kept, self._trouble(found.get("error")))
+
+    def _trouble(self, error: object) -> str:
+        """The text of a job's `error`; one whose code and message are empty is a success.
+
+        It is not asked for, since the guide does not show it; some platforms answer it all the same.
+        """
+        if not isinstance(error, Mapping):
+            return ""
+        said = " ".join(str(error[name]) for name in ("code", "message") if error.get(name))
+        return self._connection.masked(said)[:500]
 
     # GraphQL
 
@@ -275,7 +285,8 @@ class GrowingIO:
             raise errors.NoAnswerError(f"GrowingIO answered {name} with nothing that can be read")
         data, refused = answer.get("data"), answer.get("errors")
         said = refused if isinstance(refused, list) else [refused] if refused else []
-        return (data if isinstance(data, Mapping) else {}), "; ".join(_message(each) for each in said)
+        text = "; ".join(self._connection.masked(_message(each))[:500] for each in said)
+        return (data if isinstance(data, Mapping) else {}), text
 
     def _unauthenticated(self, error: errors.ApiError) -> errors.UnauthenticatedError:
         platform = self.platform
@@ -396,14 +407,4 @@ def _items(data: Mapping[str, Any], name: str) -> list[Item]:
 
 def _message(refusal: object) -> str:
     said = refusal.get("message") if isinstance(refusal, Mapping) else refusal
-    return str(said or "an error without a message")[:500]
-
-
-def _trouble(error: object) -> str:
-    """The text of a job's `error`; one whose code and message are empty is a success.
-
-    It is not asked for, since the guide does not show it; some platforms answer it all the same.
-    """
-    if not isinstance(error, Mapping):
-        return ""
-    return " ".join(str(error[name]) for name in ("code", "message") if error.get(name))[:500]
+    return str(said or "an error without a message")

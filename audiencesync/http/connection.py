@@ -41,6 +41,8 @@ MAX_REDIRECTS = 5
 
 # An answer that drips in byte by byte is given up after this many read timeouts.
 _SLOWEST = 10
+# Tokens are renewed, and an answer to the last one may come after that.
+_SECRETS_KEPT = 4
 _T = TypeVar("_T")
 
 
@@ -99,6 +101,7 @@ class Connection:
         self._requests = Lane(limits.requests_per_minute if limits else None, self._pace, "requests")
         self._writes = Lane(limits.writes_per_minute if limits else None, self._pace, "writes")
         self._log_lock = threading.Lock()
+        self._sent_secrets: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +112,10 @@ class Connection:
     def close(self) -> None:
         """Close the session's sockets."""
         self._session.close()
+
+    def masked(self, text: str) -> str:
+        """Give what a server says without the credentials that it was sent: some echo them."""
+        return _without(self._sent_secrets, text.encode("utf-8", "replace")).decode()
 
     def send(self, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Send a request and give the JSON object of its answer, None for an empty body.
@@ -235,6 +242,7 @@ class Connection:
                 given = self._authorize(effort.renewal == "due")
                 headers |= given
                 secrets = [value for name, value in given.items() if name.lower() == "authorization"]
+                self._sent_secrets = tuple(dict.fromkeys((*secrets, *self._sent_secrets)))[:_SECRETS_KEPT]
             except errors.NoAnswerError as error:
                 raise _FailedError(error) from None
             if effort.renewal:
