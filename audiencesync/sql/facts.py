@@ -8,12 +8,12 @@ values, w0.. first values of the session, m0.. masks of an event, h0.. of a sess
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from audiencesync.sql.dialect import LOWEST, Typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from datetime import date
 
     from audiencesync.sql.dialect import Dialect
@@ -72,6 +72,19 @@ def _words(bits: Iterable[Bit]) -> list[tuple[int, int]]:
     return sorted(words.items())
 
 
+class Chains(Protocol):
+    """Sequences of one shape."""
+
+    def queries(self) -> list[str]:
+        """Queries that build on each other: "{0}" is the one before, the first says FROM itself.
+
+        The last one gives u, and d and t of each sequence's latest completion.
+        """
+
+
+C = TypeVar("C", bound=Chains)
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """The as-of day, and what is read of the export up to it."""
@@ -106,8 +119,7 @@ class Facts:
     day_counts: dict[Bit, str] = field(default_factory=dict)
     day_windows: dict[tuple[str, int], str] = field(default_factory=dict)
     day_flags: Flags = field(default_factory=lambda: Flags("y"))
-    chains: list[tuple[str, list[str]]] = field(default_factory=list)
-    chain_keys: dict[tuple[str, ...], str] = field(default_factory=dict)
+    chains: dict[Hashable, Chains] = field(default_factory=dict)
     last_words: set[int] = field(default_factory=set)
     ordered: bool = False
     sessions: bool = False
@@ -188,17 +200,11 @@ class Facts:
         return some("y", [self.day_flags.add(sql)])
 
     # the user, over chains of a sequence
-    def chain(self, queries: Sequence[str]) -> str:
-        """The name of a sequence's last query: u, and d and t of its latest completion under that name.
-
-        `queries` build on each other: "{0}" is the name of the one before, the first one says FROM itself.
-        """
-        key = tuple(queries)
-        if key not in self.chain_keys:
-            name = f"q{len(self.chains)}"
-            self.chain_keys[key] = name
-            self.chains.append((name, list(queries)))
-        return self.chain_keys[key]
+    def chain(self, shape: Hashable, make: Callable[[], C]) -> tuple[str, C]:
+        """The name of the last query of the sequences of one shape, and the sequences, made here."""
+        if shape not in self.chains:
+            self.chains[shape] = make()
+        return f"q{list(self.chains).index(shape)}", cast("C", self.chains[shape])
 
     # the statement's parts
     def order(self) -> list[str]:
@@ -341,11 +347,12 @@ class Facts:
             found += [("ses", self._sessions()), ("vis", self._visits())]
         if self.day_flags.known:
             found += self._days()
-        for name, queries in self.chains:
+        for number, chains in enumerate(self.chains.values()):
+            name, queries = f"q{number}", chains.queries()
             for level, query in enumerate(queries):
                 below = f"{name}_{level - 1}"
                 own = name if level == len(queries) - 1 else f"{name}_{level}"
-                found.append((own, query.replace("{0}", below).replace("{1}", name)))
+                found.append((own, query.replace("{0}", below)))
         return found
 
     def joined(self) -> str:
@@ -355,7 +362,7 @@ class Facts:
             others.append("vis")
         if self.day_flags.known:
             others.append("dys")
-        others += [name for name, _ in self.chains]
+        others += [f"q{number}" for number in range(len(self.chains))]
         return "usr" + "".join(f"\n  LEFT JOIN {other} ON {other}.u = usr.u" for other in others)
 
 

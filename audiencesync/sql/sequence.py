@@ -8,8 +8,7 @@ may share a timestamp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from audiencesync.errors import PreviewError
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from audiencesync.sql.facts import Bit, Facts
     from audiencesync.sql.readings import Readings
 
+_ENDS = (("ts", "t"), ("d", "d"))
 MICROSECOND = 1000
 """Nanoseconds; the export's times are microseconds."""
 
@@ -35,7 +35,16 @@ class _Part:
     bits: tuple[Bit, ...]
     session: bool
     immediate: bool
-    within: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """What a step looks back at: names or expressions, "" for no position, and what has to be there."""
+
+    start: str
+    gap: str
+    position: str
+    checks: tuple[str, ...]
 
 
 def sequence(facts: Facts, clause: SequenceFilter, readings: Readings) -> Held:
@@ -47,11 +56,20 @@ def sequence(facts: Facts, clause: SequenceFilter, readings: Readings) -> Held:
     if len(parts) == 1 and len(parts[0].bits) == 1:
         return same_event(facts, parts[0].bits)
     facts.ordered = True
-    chain = _Chain(facts, clause, readings, parts)
-    name = facts.chain(chain.queries())
+    in_session, shape = clause.scope is Scope.SAME_SESSION, tuple(parts)
+    name, chains = facts.chain((in_session, shape), lambda: _Chains(facts, shape, in_session=in_session))
+    maximum = None if clause.maximum_duration is None or len(parts) == 1 else clause.maximum_duration
+    within = tuple(step.constraint_duration if index else None for index, step in enumerate(clause.steps))
+    suffix = chains.add(_Limits(tuple(map(_micros, within)), _micros(maximum), readings.reuse))
     return Held(
-        f"{name}.t IS NOT NULL", lambda day: f"COALESCE({name}.d > {day}, FALSE)", lambda: f"{name}.t"
+        f"{name}.t{suffix} IS NOT NULL",
+        lambda day: f"COALESCE({name}.d{suffix} > {day}, FALSE)",
+        lambda: f"{name}.t{suffix}",
     )
+
+
+def _micros(duration: int | None) -> int | None:
+    return None if duration is None else duration // MICROSECOND
 
 
 def _part(facts: Facts, clause: SequenceFilter, index: int) -> _Part:
@@ -66,9 +84,7 @@ def _part(facts: Facts, clause: SequenceFilter, index: int) -> _Part:
         facts.need_session()
         tests = [in_session(test) for test in tests]
     _caveats(facts, step)
-    within = step.constraint_duration if index else None
-    bits = tuple(dict.fromkeys(facts.bit(test) for test in tests))
-    return _Part(bits, session, immediate, None if within is None else within // MICROSECOND)
+    return _Part(tuple(dict.fromkeys(facts.bit(test) for test in tests)), session, immediate)
 
 
 def _caveats(facts: Facts, step: Step) -> None:
@@ -88,8 +104,10 @@ def _refuse_interleaving(clause: SequenceFilter, parts: list[_Part]) -> None:
     """
     if clause.maximum_duration is None or clause.scope is not Scope.ALL_SESSIONS:
         return
-    for part, following in pairwise(parts[1:]):
-        if part.session and len(part.bits) > 1 and (following.immediate or following.within is not None):
+    middle = zip(parts[1:-1], parts[2:], clause.steps[2:], strict=True)
+    for part, following, step in middle:
+        limited = following.immediate or step.constraint_duration is not None
+        if part.session and len(part.bits) > 1 and limited:
             raise PreviewError(
                 "a sequence across sessions with a sequenceMaximumDuration, a session-scoped step of several "
                 "groups in its middle and a time limit on the step after it: where sessions interleave, no "
@@ -97,20 +115,55 @@ def _refuse_interleaving(clause: SequenceFilter, parts: list[_Part]) -> None:
             )
 
 
-class _Chain:
-    """The queries of one sequence, one level for each step."""
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How long the steps of one sequence may take, in microseconds, and whether an event may serve two."""
 
-    def __init__(self, facts: Facts, clause: SequenceFilter, readings: Readings, parts: list[_Part]) -> None:
-        self.facts, self.readings, self.parts = facts, readings, parts
-        self.in_session = clause.scope is Scope.SAME_SESSION
-        maximum = clause.maximum_duration
-        self.maximum = None if maximum is None or len(parts) == 1 else maximum // MICROSECOND
+    within: tuple[int | None, ...]
+    maximum: int | None
+    reuse: bool
+
+
+@dataclass(slots=True)
+class _Columns:
+    """New columns of one level; equal expressions share a name, which has to differ from all others."""
+
+    known: dict[str, str] = field(default_factory=dict)
+
+    def add(self, sql: str, wanted: str) -> str:
+        """The column's name: the wanted one, or that with a number where it is taken."""
+        if sql not in self.known:
+            taken = sum(name.partition("v")[0] == wanted for name in self.known.values())
+            self.known[sql] = f"{wanted}v{taken}" if taken else wanted
+        return self.known[sql]
+
+    def level(self, where: list[str] | None = None) -> str:
+        """The query that adds them to the level below."""
+        return _level(["*", *(f"{sql} AS {name}" for sql, name in self.known.items())], "{0}", where)
+
+
+class _Chains:
+    """The queries of sequences that differ in their limits alone: they share the order, the costly part.
+
+    Each step has one level for all of them, and the last level one row a user with t, d, t_1, d_1, ...
+    """
+
+    def __init__(self, facts: Facts, parts: tuple[_Part, ...], *, in_session: bool) -> None:
+        self.facts, self.parts, self.in_session = facts, parts, in_session
+        self.limits: list[_Limits] = []
         self.position = ""
         if any(part.immediate for part in parts):
             self.position = "ps" if self.in_session else "pu"
             facts.positions.add(self.position)
             facts.every_event = True
         self.order = ", ".join(facts.order())
+
+    def add(self, limits: _Limits) -> str:
+        """What stands behind the names of a sequence's columns in the last level."""
+        if limits not in self.limits:
+            self.limits.append(limits)
+        index = self.limits.index(limits)
+        return f"_{index}" if index else ""
 
     def _over(self, *, session: bool, current: bool) -> str:
         by = "u, s" if session or self.in_session else "u"
@@ -130,48 +183,31 @@ class _Chain:
         if self.position:
             columns.append(self.position)
         source = "pos" if self.position else "ev"
-        levels = [_level(columns, source, where)]
-        for index, part in enumerate(self.parts):
-            levels += self._step(index, part)
-        last = f"x{len(self.parts) - 1}"
-        held = [f"{last} IS NOT NULL"]
-        if self.maximum is not None:
-            held.append(f"ts - {last} <= {self.maximum}")
-        return [*levels, _level(["u", "MAX(ts) AS t", "MAX(d) AS d"], "{0}", held) + "\n  GROUP BY u"]
+        levels, last = self._first(self.parts[0])
+        levels = [_level(columns, source, where), *levels]
+        before = [last] * len(self.limits)
+        for index in range(1, len(self.parts)):
+            more, before = self._step(index, before)
+            levels += more
+        return [*levels, self._last(before)]
 
-    def _step(self, index: int, part: _Part) -> list[str]:
-        if index == 0:
-            return self._first(part)
-        before = f"x{index - 1}"
-        # The very next event is never the same one, whatever the reading.
-        over = self._over(session=False, current=self.readings.reuse and not part.immediate)
-        windows = {"b": f"MAX({before}) {over}"}
-        if self.maximum is not None and part.within is not None:
-            windows["l"] = f"MAX(CASE WHEN {before} IS NOT NULL THEN ts END) {over}"
-        if part.immediate:
-            windows["p"] = f"MAX(CASE WHEN {before} IS NOT NULL THEN {self.position} END) {over}"
-        names = {name: f"{name}{index}" for name in windows}
-        # What neither ended the step before nor can be part of this or a later one is out of the way.
-        later = some("m", [bit for each in self.parts[index:] for bit in each.bits])
-        where = [f"({before} IS NOT NULL OR {later})"]
-        levels = [_level(["*", *(f"{sql} AS {names[name]}" for name, sql in windows.items())], "{0}", where)]
-        start, gap = names["b"], names.get("l", names["b"])
-        reached = [f"{start} IS NOT NULL"]
-        if len(part.bits) > 1:
-            extra, start, gap, reached = self._groups(index, part, names)
-            levels.append(_level(["*", *extra], "{0}"))
-        checks = [f"({some('m', part.bits)})", *reached]
-        if part.within is not None:
-            checks.append(f"ts - {gap} <= {part.within}")
-        if part.immediate:
-            checks.append(f"{names['p']} = {self.position} - 1")
-        value = start if self.maximum is not None else "ts"
-        found = f"CASE WHEN {' AND '.join(checks)} THEN {value} END AS x{index}"
-        return [*levels, _level(["*", found], "{0}")]
+    def _last(self, ends: list[str]) -> str:
+        held = [
+            f"{end} IS NOT NULL" + ("" if limits.maximum is None else f" AND ts - {end} <= {limits.maximum}")
+            for end, limits in zip(ends, self.limits, strict=True)
+        ]
+        if len(held) == 1:
+            return _level(["u", "MAX(ts) AS t", "MAX(d) AS d"], "{0}", held) + "\n  GROUP BY u"
+        columns = ["u"]
+        for limits, one in zip(self.limits, held, strict=True):
+            suffix = self.add(limits)
+            columns += [f"MAX(CASE WHEN {one} THEN {what} END) AS {name}{suffix}" for what, name in _ENDS]
+        rows = " OR ".join(f"{end} IS NOT NULL" for end in dict.fromkeys(ends))
+        return _level(columns, "{0}", [f"({rows})"]) + "\n  GROUP BY u"
 
-    def _first(self, part: _Part) -> list[str]:
+    def _first(self, part: _Part) -> tuple[list[str], str]:
         if len(part.bits) == 1:
-            return [_level(["*", f"CASE WHEN {some('m', part.bits)} THEN ts END AS x0"], "{0}")]
+            return [_level(["*", f"CASE WHEN {some('m', part.bits)} THEN ts END AS x0"], "{0}")], "x0"
         over = self._over(session=part.session, current=True)
         seen = [
             f"MAX(CASE WHEN {some('m', [bit])} THEN 1 END) {over} AS g0_{group}"
@@ -179,25 +215,72 @@ class _Chain:
         ]
         checks = [f"({some('m', part.bits)})", *(f"g0_{group} = 1" for group in range(len(part.bits)))]
         found = f"CASE WHEN {' AND '.join(checks)} THEN ts END AS x0"
-        return [_level(["*", *seen], "{0}"), _level(["*", found], "{0}")]
+        return [_level(["*", *seen], "{0}"), _level(["*", found], "{0}")], "x0"
 
-    def _groups(
-        self, index: int, part: _Part, names: dict[str, str]
-    ) -> tuple[list[str], str, str, list[str]]:
-        """Columns with each group's running maximum; the least of them is what the step can reach back to."""
+    def _step(self, index: int, before: list[str]) -> tuple[list[str], list[str]]:
+        """The levels of one step, and the name of each sequence's ends there."""
+        part = self.parts[index]
+        windows, groups, ends = _Columns(), _Columns(), _Columns()
+        found = []
+        for limits, start in zip(self.limits, before, strict=True):
+            reach = self._reach(index, limits, start, windows)
+            if len(part.bits) > 1:
+                reach = self._groups(index, reach, groups)
+            found.append(ends.add(self._end(index, limits, reach), f"x{index}"))
+        # What neither ended the step before nor can be part of this or a later one is out of the way.
+        later = some("m", [bit for each in self.parts[index:] for bit in each.bits])
+        ended = " OR ".join(f"{name} IS NOT NULL" for name in dict.fromkeys(before))
+        levels = [windows.level([f"({ended} OR {later})"])]
+        if groups.known:
+            levels.append(groups.level())
+        return [*levels, ends.level()], found
+
+    def _reach(self, index: int, limits: _Limits, before: str, windows: _Columns) -> _Reach:
+        """What an event of the step can reach back to."""
+        part = self.parts[index]
+        # The very next event is never the same one, whatever the reading.
+        over = self._over(session=False, current=limits.reuse and not part.immediate)
+        start = gap = windows.add(f"MAX({before}) {over}", f"b{index}")
+        if limits.maximum is not None and limits.within[index] is not None:
+            gap = windows.add(f"MAX(CASE WHEN {before} IS NOT NULL THEN ts END) {over}", f"l{index}")
+        position = ""
+        if part.immediate:
+            at = f"MAX(CASE WHEN {before} IS NOT NULL THEN {self.position} END) {over}"
+            position = windows.add(at, f"p{index}")
+        return _Reach(start, gap, position, (f"{start} IS NOT NULL",))
+
+    def _groups(self, index: int, reach: _Reach, columns: _Columns) -> _Reach:
+        """Each group's running maximum; the least of them is what the step can reach back to."""
+        part = self.parts[index]
         over = self._over(session=part.session, current=True)
-        columns, least = [], {}
-        for what in ("b", "l"):
-            if what not in names:
-                continue
-            found = [f"{what}{index}_{group}" for group in range(len(part.bits))]
-            columns += [
-                f"MAX(CASE WHEN {some('m', [bit])} THEN {names[what]} END) {over} AS {name}"
-                for name, bit in zip(found, part.bits, strict=True)
+
+        def least(what: str, of: str) -> list[str]:
+            return [
+                columns.add(
+                    f"MAX(CASE WHEN {some('m', [bit])} THEN {of} END) {over}", f"{what}{index}_{group}"
+                )
+                for group, bit in enumerate(part.bits)
             ]
-            least[what] = f"LEAST({', '.join(found)})"
-        checks = [f"b{index}_{group} IS NOT NULL" for group in range(len(part.bits))]
-        return columns, least["b"], least.get("l", least["b"]), checks
+
+        starts = least("b", reach.start)
+        gaps = starts if reach.gap == reach.start else least("l", reach.gap)
+        return _Reach(
+            f"LEAST({', '.join(starts)})",
+            f"LEAST({', '.join(gaps)})",
+            reach.position,
+            tuple(f"{name} IS NOT NULL" for name in starts),
+        )
+
+    def _end(self, index: int, limits: _Limits, reach: _Reach) -> str:
+        """The start of the latest chain that ends at an event by this step; NULL where there is none."""
+        part, within = self.parts[index], limits.within[index]
+        checks = [f"({some('m', part.bits)})", *reach.checks]
+        if within is not None:
+            checks.append(f"ts - {reach.gap} <= {within}")
+        if part.immediate:
+            checks.append(f"{reach.position} = {self.position} - 1")
+        value = reach.start if limits.maximum is not None else "ts"
+        return f"CASE WHEN {' AND '.join(checks)} THEN {value} END"
 
 
 def _level(columns: list[str], source: str, where: list[str] | None = None) -> str:
