@@ -100,7 +100,7 @@ def expand(document: Document) -> Document:
     condition that validates, so that one mistake gives one message.
     """
     if not is_short(document.data):
-        return document
+        return _without_nulls(document)
     data, places, complaints = full_form(document.data)
     problems = tuple(
         Problem(document.locate(each.route, key=each.key), each.rule, each.message, help=each.help)
@@ -114,6 +114,14 @@ def expand(document: Document) -> Document:
         _source=document,
         _places=places,
     )
+
+
+def _without_nulls(document: Document) -> Document:
+    """The document without `include: null` and `exclude: null`, which say nothing."""
+    if not isinstance(document.data, dict) or CLAUSE_TYPES.keys().isdisjoint(document.data):
+        return document
+    data = {name: value for name, value in document.data.items() if name not in CLAUSE_TYPES}
+    return replace(document, data=data)
 
 
 _SAID_SHORT = {scope.value: word for scope, word in SCOPE_WORDS.items()} | {
