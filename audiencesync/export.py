@@ -83,19 +83,6 @@ class Result:
     job: str | None = None
     error: errors.AudiencesyncError | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """The result as the JSON report has it."""
-        error = {"code": self.error.code, "message": str(self.error)} if self.error else None
-        return {
-            "name": self.name,
-            "status": self.status,
-            "rows": self.rows,
-            "path": self.path,
-            "manifest": self.manifest,
-            "job": self.job,
-            "error": error,
-        }
-
     @property
     def exit_code(self) -> int:
         """0 for done, 5 for running, 1 for failed and ambiguous."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from audiencesync import export, ga4, growingio, http
+from audiencesync.report import exports as report
 from audiencesync.settings import Export, GrowingIO
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -89,7 +90,7 @@ def main() -> None:
             if last > 0:
                 count_steps(config["folder"], last)
             (result,) = export.run([wanted], world_of(config, float(now)), restart=last < 0)
-            os.write(writer, json.dumps(result.to_json()).encode())
+            os.write(writer, json.dumps(report.document([result])["exports"][0]).encode())
             os._exit(0)
         os.close(writer)
         _, status = os.waitpid(child, 0)

@@ -22,6 +22,7 @@ from audiencesync.local.api import Api
 from audiencesync.local.context import Answer, Call, Switches
 from audiencesync.local.server import running
 from audiencesync.local.store import Store
+from audiencesync.report import exports as report
 from audiencesync.settings import Export, GrowingIO
 from audiencesync.wire import to_api
 from tests.conftest import ROOT
@@ -230,10 +231,10 @@ def test_every_format_is_written_for_the_owner_alone(shop: Shop, suffix: str) ->
 
 
 def test_the_json_form_is_the_documented_one(shop: Shop) -> None:
-    done = shop.one(TAG).to_json()
+    (done,) = report.document([shop.one(TAG)])["exports"]
     assert list(done) == ["name", "status", "rows", "path", "manifest", "job", "error"]
     assert done["manifest"] == f"{done['path']}.manifest.json"
-    failed = shop.one(replace(TAG, to="out/x.doc")).to_json()
+    (failed,) = report.document([shop.one(replace(TAG, to="out/x.doc"))])["exports"]
     assert failed["error"]["code"] == "usage"
     assert (failed["status"], failed["path"], failed["manifest"]) == ("failed", None, None)
 
