@@ -1,6 +1,7 @@
 """The compiler against an evaluator that tries everything, on random audiences and populations."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from audiencesync.sql.compile import Entry, Export, compile_flags
 from audiencesync.sql.readings import Readings
 from audiencesync.wire import from_api
 from tests.sql import brute, cases
+from tests.sql.written import body, named, step, steps
 
 AUDIENCES, POPULATIONS, USERS = 40, 11, 13
 """Of one batch: every audience meets every population, and each meeting is one case."""
@@ -33,10 +35,10 @@ def compare(
     found = run(connection, statement.sql, keys)
     rules, users = brute.Rules(**dataclasses.asdict(readings)), brute.users_of(rows, cases.AS_OF)
     wrong = []
-    for key, body in zip((entry.name for entry in entries), bodies, strict=True):
-        expected = brute.members(body, users, rules) if key in found else set()
+    for key, each in zip((entry.name for entry in entries), bodies, strict=True):
+        expected = brute.members(each, users, rules) if key in found else set()
         if key in found and found[key] != expected:
-            wrong.append(f"seed {seed}, {key}: differs in {sorted(found[key] ^ expected)}: {body}")
+            wrong.append(f"seed {seed}, {key}: differs in {sorted(found[key] ^ expected)}: {each}")
     return len(keys) * POPULATIONS, wrong
 
 
@@ -70,3 +72,36 @@ def test_each_reading_is_what_trying_everything_gives(
 ) -> None:
     _, wrong = compare(connection, tmp_path, 1000, Readings(**{switch: True}))
     assert not wrong, wrong[0]
+
+
+@pytest.mark.parametrize("scope", [cases.ALL, cases.SESSION])
+@pytest.mark.parametrize("kind", ["plain", "groups", "immediately"])
+def test_sequences_that_differ_in_their_limits_alone_do_not_disturb_each_other(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, scope: str, kind: str
+) -> None:
+    rows = [row for number in range(40) for row in cases.Chance(number).population(USERS, f"p{number}")]
+    cases.load(connection, rows, tmp_path)
+    names = sorted({row["event_name"] for row in rows if row["event_name"]})[:3]
+    first, second, third = ([named(name)] for name in names)
+    middle = (second, [*second, *third]) if kind == "groups" else (second,)
+    bodies = [
+        body(
+            steps(
+                scope,
+                step(first),
+                step(*middle, within=within, immediately=kind == "immediately", scope=cases.ALL),
+                step(first, within=last),
+                longest=longest,
+            )
+        )
+        for within, last, longest in itertools.product(("", "20s", "600s"), ("", "60s"), ("", "30s", "900s"))
+    ]
+    entries = [Entry(str(number), from_api(each)) for number, each in enumerate(bodies)]
+    statement = compile_flags(entries, Export("duckdb", "events", cases.AS_OF, cases.schema()))
+    assert statement.sql.count("LEFT JOIN") == 1
+    assert not statement.refused
+    found = run(connection, statement.sql, [entry.name for entry in entries])
+    users = brute.users_of(rows, cases.AS_OF)
+    expected = [brute.members(each, users) for each in bodies]
+    assert list(found.values()) == expected
+    assert len(set(map(frozenset, expected))) > 1

@@ -96,6 +96,7 @@ def test_a_run_in_which_nothing_can_be_previewed_is_no_error(folder: Path) -> No
     (found,) = run(folder, Comparison("x", LOST, LOST)).estimates
     assert (found.before, found.after) == (None, None)
     assert found.not_previewable
+    assert found.caveats == ()
 
 
 def test_the_default_day_is_three_days_ago_or_the_newest_day(folder: Path) -> None:
@@ -152,6 +153,17 @@ def test_files_are_united_by_column_name(folder: Path) -> None:
 def test_a_file_without_a_base_column_is_named(folder: Path, missing: str) -> None:
     bad = write(folder / "events" / "bad.parquet", ROWS, f"* EXCLUDE ({missing})")
     with pytest.raises(PreviewError, match=f"{bad} has no column {missing}"):
+        run(folder, Comparison("k", None, A))
+
+
+def test_a_file_with_other_types_is_named(folder: Path) -> None:
+    bad = write(folder / "events" / "plain.parquet", ROWS, "* REPLACE (5 AS geo)")
+    with pytest.raises(PreviewError, match=f"{bad}: column geo is of another type than in .*one.parquet"):
+        run(folder, Comparison("k", None, A))
+    bad.unlink()
+    moment = "* REPLACE (make_timestamp(event_timestamp) AS event_timestamp)"
+    bad = write(folder / "events" / "moment.parquet", ROWS, moment)
+    with pytest.raises(PreviewError, match=f"{bad}: event_timestamp is no whole number of microseconds"):
         run(folder, Comparison("k", None, A))
 
 

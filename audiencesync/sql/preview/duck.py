@@ -146,6 +146,10 @@ def _need_base(schema: Schema, shown: str) -> None:
     for name in BASE:
         if not schema.has(name):
             raise PreviewError(f"{shown} has no column {name}: it is no GA4 event export")
+    if schema.kind("event_timestamp") not in {"int", "float"}:
+        raise PreviewError(
+            f"{shown}: event_timestamp is no whole number of microseconds, as GA4's event export has it"
+        )
 
 
 def open_source(events: Events, base_dir: Path, *, cache: Cache | None = None, progress: Progress) -> Duck:
@@ -190,22 +194,36 @@ def _open_parquet(
     if not files:
         raise PreviewError(f"no Parquet file at {base_dir / pattern}: check `events` in the settings")
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
+    first: Schema | None = None
     for file in files:
-        _probe(connection, file)
+        schema = _probe(connection, file)
+        first = first or schema
+        _need_same_records(first, schema, file, files[0])
     listed = ", ".join(map(exactly, files))
     table = f"read_parquet([{listed}], union_by_name = true)"
     shown = str(files[0]) if len(files) == 1 else str(base_dir / pattern)
     return Duck(connection, table, shown, tuple(files), cache, progress)
 
 
-def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+def _need_same_records(first: Schema, schema: Schema, file: Path, first_file: Path) -> None:
+    """Numbers and texts are united by DuckDB; a record and a plain value are not."""
+    records = {"record", "records"}
+    for name, kind in schema.columns.items():
+        other = first.kind(name)
+        if other and kind != other and records & {kind, other}:
+            raise PreviewError(f"{file}: column {name} is of another type than in {first_file}")
+
+
+def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> Schema:
     import duckdb
 
     try:
         relation = connection.sql(f"SELECT * FROM read_parquet({exactly(file)})")
     except duckdb.Error as error:
         raise PreviewError(f"{file} cannot be read as Parquet: {_first_line(error)}") from None
-    _need_base(Schema(dict.fromkeys(relation.columns, "other")), str(file))
+    schema = schema_of(relation)
+    _need_base(schema, str(file))
+    return schema
 
 
 def _open_database(

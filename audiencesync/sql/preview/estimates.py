@@ -59,19 +59,19 @@ class Plan:
         row = found.get(str(number), {})
         before, after = _int(row.get("users_before")), _int(row.get("users_after"))
         gained, lost = _int(row.get("gained")), _int(row.get("lost"))
-        caveats = [*run.statement.caveats.get(f"a{number}", ())]
-        if request.after is not None:
-            caveats += _window_caveats(request.after, run.as_of, run.extent)
-        base = request.before_fault or refused.get(f"b{number}", "")
-        if base:
-            caveats.append(f"the base cannot be previewed: {base}")
-        elif request.before_known and request.before is None:
-            before, gained, lost = 0, after, None if after is None else 0
-        elif request.before_known and request.after is None:
-            gained, lost = 0, before
         reason = refused.get(f"a{number}")
         if reason is None and request.after is None:
             reason = refused.get(f"b{number}")
+        caveats = [*run.statement.caveats.get(f"a{number}", ())]
+        if request.after is not None and reason is None:
+            caveats += _window_caveats(request.after, run.as_of, run.extent)
+        base = request.before_fault or refused.get(f"b{number}", "")
+        if base and base != reason:
+            caveats.append(f"the base cannot be previewed: {base}")
+        elif request.before_known and request.before is None and not base:
+            before, gained, lost = 0, after, None if after is None else 0
+        elif request.before_known and request.after is None and not base:
+            gained, lost = 0, before
         return Estimate(
             request.key,
             before=before,
