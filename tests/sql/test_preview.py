@@ -161,6 +161,11 @@ def test_a_file_with_other_types_is_named(folder: Path) -> None:
     with pytest.raises(PreviewError, match=f"{bad}: column geo is of another type than in .*one.parquet"):
         run(folder, Comparison("k", None, A))
     bad.unlink()
+    write(folder / "events" / "before.parquet", ROWS, "* EXCLUDE geo")
+    bad = write(folder / "events" / "with.parquet", ROWS, "* REPLACE (5 AS geo)")
+    with pytest.raises(PreviewError, match=f"{bad}: column geo is of another type than in .*one.parquet"):
+        run(folder, Comparison("k", None, A))
+    bad.unlink()
     moment = "* REPLACE (make_timestamp(event_timestamp) AS event_timestamp)"
     bad = write(folder / "events" / "moment.parquet", ROWS, moment)
     with pytest.raises(PreviewError, match=f"{bad}: event_timestamp is no whole number of microseconds"):

@@ -194,24 +194,24 @@ def _open_parquet(
     if not files:
         raise PreviewError(f"no Parquet file at {base_dir / pattern}: check `events` in the settings")
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
-    first: Schema | None = None
+    known: dict[str, tuple[str, Path]] = {}
     for file in files:
-        schema = _probe(connection, file)
-        first = first or schema
-        _need_same_records(first, schema, file, files[0])
+        _need_same_records(known, _probe(connection, file), file)
     listed = ", ".join(map(exactly, files))
     table = f"read_parquet([{listed}], union_by_name = true)"
     shown = str(files[0]) if len(files) == 1 else str(base_dir / pattern)
     return Duck(connection, table, shown, tuple(files), cache, progress)
 
 
-def _need_same_records(first: Schema, schema: Schema, file: Path, first_file: Path) -> None:
-    """Numbers and texts are united by DuckDB; a record and a plain value are not."""
-    records = {"record", "records"}
+def _need_same_records(known: dict[str, tuple[str, Path]], schema: Schema, file: Path) -> None:
+    """Numbers and texts are united by DuckDB; a record and a plain value are not.
+
+    `known` are the columns of the files before with the first file that has each; this file's are added.
+    """
     for name, kind in schema.columns.items():
-        other = first.kind(name)
-        if other and kind != other and records & {kind, other}:
-            raise PreviewError(f"{file}: column {name} is of another type than in {first_file}")
+        other, first = known.setdefault(name, (kind, file))
+        if kind != other and {"record", "records"} & {kind, other}:
+            raise PreviewError(f"{file}: column {name} is of another type than in {first}")
 
 
 def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> Schema:
