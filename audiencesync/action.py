@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from audiencesync import mark as marks
 from audiencesync.canonical import canonical_bytes, fingerprint
 from audiencesync.changes import Change
 from audiencesync.live import Live
@@ -232,10 +231,3 @@ def plan_core(plan: Plan) -> dict[str, Any]:
 def digest_of(core: dict[str, Any]) -> str:
     """The digest of a plan's core, as it stands in the plan's JSON."""
     return hashlib.sha256(canonical_bytes(core)).hexdigest()
-
-
-def mark_line(action: Action, property_number: str) -> str:
-    """The description that the live audience shall have in the end, mark included."""
-    if action.after is None or action.mark is None:
-        raise AssertionError(action)
-    return marks.attach(action.after.audience.description, action.mark, property_number)

@@ -95,14 +95,6 @@ def _blobs(folder: Path, commit_: str, listed: list[bytes]) -> list[bytes]:
     return found
 
 
-def last_change(path: Path) -> LastChange | None:
-    """The newest commit that touched a file; None where git knows none."""
-    form = "%H%x00%an%x00%aI%x00%s"
-    text = _run(path.parent, "log", "-1", f"--format={form}", "--", path.name)
-    parts = (text or b"").decode("utf-8", "replace").strip().split("\0")
-    return LastChange(*parts) if len(parts) == 4 else None  # noqa: PLR2004 - the four fields of the format
-
-
 _COMMIT = re.compile("\x01([0-9a-f]{40,64})")
 
 

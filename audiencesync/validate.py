@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from audiencesync import rules, schema, short
@@ -41,11 +40,6 @@ def stem(path: str) -> str:
     return rules.stem(path)
 
 
-def check_audience(document: Document, settings: Settings | None = None) -> list[Problem]:
-    """Checks one audience file alone."""
-    return Checker(settings).add(document)
-
-
 @dataclass(slots=True)
 class Checker:
     """Checks audience files one after the other, then all together; it keeps little of each.
@@ -71,17 +65,6 @@ class Checker:
     def finish(self) -> list[Problem]:
         """What is wrong between the files."""
         return list(rules.check_files(Files(self.files, self.settings)))
-
-
-def check(settings_document: Document | None, audiences: Iterable[Document]) -> Checked:
-    """Checks the settings and all audience files, each alone and all together."""
-    settings = check_settings(settings_document) if settings_document is not None else Checked(())
-    checker = Checker(settings.settings)
-    problems = list(settings.problems)
-    for document in audiences:
-        problems += checker.add(document)
-    problems += checker.finish()
-    return Checked(tuple(sorted(problems, key=lambda one: (one.location, one.rule))), settings.settings)
 
 
 def all_rules() -> tuple[RuleDoc, ...]:

@@ -68,8 +68,13 @@ def test_the_commit_says_whether_files_differ_from_it(repository: Path) -> None:
     assert git.commit(repository) == clean + "+"
 
 
-def test_the_last_change_of_a_file(repository: Path) -> None:
-    found = git.last_change(repository / "a.yaml")
-    assert found
-    assert (found.author, found.subject) == ("Ann", "First words")
-    assert git.last_change(repository / "new.yaml") is None
+def test_the_last_change_of_each_file(repository: Path) -> None:
+    (repository / "a.yaml").write_text("second\n")
+    run(repository, "commit", "-q", "-a", "-m", "Second")
+    (repository / "new.yaml").write_text("not committed\n")
+    found = git.last_changes(repository)
+    assert {name: (change.author, change.subject) for name, change in found.items()} == {
+        "a.yaml": ("Ann", "Second"),
+        "empty.yaml": ("Ann", "First words"),
+        "shop/b é.yaml": ("Ann", "First words"),
+    }

@@ -412,7 +412,7 @@ def test_broken_settings_do_not_hide_what_is_wrong_with_audiences() -> None:
 @given(audiences())
 def test_a_valid_audience_has_no_error(audience: Audience) -> None:
     document = parse("a.yaml", json.dumps(to_api(audience)).encode())
-    problems = validate.check_audience(document)
+    problems = validate.Checker().add(document)
     assert [one for one in problems if one.severity is Severity.ERROR] == []
     assert all(one.rule in DOCS and "\n" not in one.message for one in problems)
 
@@ -423,6 +423,6 @@ def test_rules_bear_whatever_the_schema_refuses(data: st.DataObject) -> None:
     from tests.test_schema import mutated
 
     document = parse("a.yaml", json.dumps(data.draw(mutated())).encode())
-    problems = validate.check_audience(document)
+    problems = validate.Checker().add(document)
     places = [(one.location, one.rule, one.message) for one in problems]
     assert len(places) == len(set(places))
