@@ -35,11 +35,6 @@ def check_settings(document: Document) -> Checked:
     return Checked(tuple(problems), settings_.from_data(document.data) if sound else None)
 
 
-def stem(path: str) -> str:
-    """The key of a file that does not say one: its name without folder and suffix."""
-    return rules.stem(path)
-
-
 @dataclass(slots=True)
 class Checker:
     """Checks audience files one after the other, then all together; it keeps little of each.

@@ -13,6 +13,7 @@ from audiencesync import settings as settings_
 from audiencesync import short, source, validate
 from audiencesync.errors import InvalidFilesError, UsageError
 from audiencesync.model import Desired, Manage
+from audiencesync.rules import stem
 from audiencesync.settings import Settings
 from audiencesync.source import Document, Location, Problem, Severity
 from audiencesync.wire import from_api
@@ -181,7 +182,7 @@ def _manage(data: Mapping[str, Any], path: str) -> Manage:
     adopt = data.get("adopt")
     ids = adopt.items() if isinstance(adopt, dict) else [] if adopt is None else [("", adopt)]
     return Manage(
-        key=data.get("key") or validate.stem(path),
+        key=data.get("key") or stem(path),
         contact=data.get("contact") or "",
         labels=tuple(data.get("labels") or ()),
         review_by=data.get("reviewBy") or "",

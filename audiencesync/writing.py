@@ -1,4 +1,4 @@
-"""Files of the workspace, written whole or not at all: beside their place first, then moved into it."""
+"""Text files, written whole or not at all: beside their place first, then moved into it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ def overwrite(path: Path, text: str) -> None:
         raise _failure(path, error) from error
 
 
+def put(path: Path, text: str) -> None:
+    """Writes the file that a command was told to write, new or old; behind a link, the file that it leads to.
+
+    What is no file, as /dev/stdout, is written to and never replaced. Errors: UsageError where it cannot be
+    written, as on a full disk; what was there stays.
+    """
+    part = None
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            return
+        real = path.resolve()
+        part = _beside(real, text)
+        part.replace(real)
+    except (OSError, RuntimeError) as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise _failure(path, error) from error
+
+
 def _beside(path: Path, text: str) -> Path:
     # A name has 255 bytes at most, and a letter up to four.
     part = path.with_name(f".{path.name[:40]}.{os.getpid()}.part")
@@ -65,5 +86,5 @@ def _beside(path: Path, text: str) -> Path:
     return part
 
 
-def _failure(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path} cannot be written: {error.strerror or error}")
+def _failure(path: Path, error: OSError | RuntimeError) -> UsageError:
+    return UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -161,7 +161,9 @@ def test_accepting_writes_the_live_values_and_keeps_comments(shell: Shell) -> No
     name = next(live.name for live in world.lives() if live.mark)
     world.edit(name, displayName="Ann's")
     world.close()
+    path.chmod(0o640)
     assert shell("drift", "--accept") == 2
+    assert path.stat().st_mode & 0o777 == 0o640
     text = path.read_text()
     assert "# why we have it" in text
     assert "displayName: Ann's" in text

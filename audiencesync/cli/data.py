@@ -203,8 +203,8 @@ def _git_base(frame: Frame, workspace: Workspace, revision: str) -> Base:
     """The audiences as of a revision, under the keys that they have today."""
     from audiencesync import git
     from audiencesync import workspace as workspaces
+    from audiencesync.rules import stem
     from audiencesync.source import Severity
-    from audiencesync.validate import stem
 
     files = {
         path: raw

@@ -126,31 +126,6 @@ def _write(stream: Any, text: str) -> None:  # noqa: ANN401 - stdout and stderr 
         raise UsageError(f"the answer cannot be written: {error.strerror or error}") from error
 
 
-def write_file(path: Path, text: str) -> None:
-    """Writes a file whole or not at all; behind a link, the file that it leads to.
-
-    What is no file, as /dev/stdout, is written to and never replaced. Errors: UsageError where it cannot be
-    written, as on a full disk; what was there stays.
-    """
-    part = None
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
-            return
-        real = path.resolve()
-        part = real.with_name(f".audiencesync.{os.getpid()}.part")
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(real)
-    except (OSError, RuntimeError) as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
-
-
 class FilePath(click.Path):
     """A path; the empty text is refused, since an unset variable would otherwise name the current folder."""
 

@@ -11,7 +11,7 @@ import click
 
 import audiencesync
 from audiencesync.action import Plan
-from audiencesync.cli.frame import CHANGES, OK, Frame, command, output_format, write_file
+from audiencesync.cli.frame import CHANGES, OK, Frame, command, output_format
 from audiencesync.errors import ApiError, UsageError
 from audiencesync.workspace import Workspace
 
@@ -73,7 +73,7 @@ def _history(frame: Frame, workspace: Workspace, remote: Property, since: int) -
 
 def _accept(frame: Frame, plan: Plan, found: Sequence[Difference]) -> None:
     """Writes the live values of what was edited into its file; the next plan keeps them."""
-    from audiencesync import layout
+    from audiencesync import layout, writing
     from audiencesync.wire import to_api
 
     documents = {action.key: action.after.document for action in plan.actions if action.after}
@@ -86,5 +86,5 @@ def _accept(frame: Frame, plan: Plan, found: Sequence[Difference]) -> None:
             text = path.read_text("utf-8")
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-        write_file(path, layout.updated_text(str(path), text, to_api(live)))
+        writing.overwrite(path, layout.updated_text(str(path), text, to_api(live)))
         frame.note(f"{path} now says what GA4 holds")

@@ -23,7 +23,6 @@ from audiencesync.cli.frame import (
     Frame,
     command,
     output_format,
-    write_file,
 )
 from audiencesync.errors import StalePlanError, StoppedError, UsageError
 from audiencesync.guards import permit
@@ -105,7 +104,7 @@ def plan_command(
 
     Keys that are not named are left alone, and never archived.
     """
-    from audiencesync import planfile
+    from audiencesync import planfile, writing
 
     workspace = _open(frame)
     with _watched(frame, workspace, log) as options:
@@ -115,7 +114,7 @@ def plan_command(
     )
     previews = _previews(frame, workspace, plan) if preview else None
     if out is not None:
-        write_file(out, planfile.write_text(plan))
+        writing.put(out, planfile.write_text(plan))
         frame.note(f"the plan is in {out}; carry it out with `audiencesync apply {out}`")
     _show_plan(frame, plan, format_, previews)
     return _plan_code(plan, detailed=detailed_exitcode)
