@@ -161,8 +161,8 @@ class Dialect:
         """Whether an RE2 expression matches somewhere in the text."""
         raise NotImplementedError
 
-    def capture(self, sql: str, pattern: str) -> str:
-        """The first group of an RE2 expression; NULL where it does not match."""
+    def url_part(self, sql: str, part: str) -> str:
+        """A part of a URL: host, path, pathAndQuery or afterScheme; NULL where there is no such URL."""
         raise NotImplementedError
 
     # nested values
@@ -212,6 +212,9 @@ def _chain(parts: Sequence[str], word: str, empty: str) -> str:
     return unique[0] if len(unique) == 1 else f"({f' {word} '.join(unique)})"
 
 
+_SCHEMES = ("https://", "http://")
+
+
 class DuckDb(Dialect):
     """DuckDB's SQL."""
 
@@ -247,9 +250,26 @@ class DuckDb(Dialect):
         """RE2 anywhere in the text."""
         return f"regexp_matches({sql}, {self.text(pattern)})"
 
-    def capture(self, sql: str, pattern: str) -> str:
-        """The first of all matches: regexp_extract itself does not tell no match from an empty one."""
-        return f"regexp_extract_all({sql}, {self.text(pattern)}, 1)[1]"
+    def url_part(self, sql: str, part: str) -> str:
+        """Cuts at the separators: RE2 takes three times as long to capture a group.
+
+        Each lambda names what was found so far, so that a CASE above evaluates it once.
+        """
+        cut = f"split_part({sql}, '#', 1)"
+        host = "split_part(split_part(u, '?', 1), '/', 1)"
+        match part:
+            case "host":
+                rest = f"NULLIF(split_part({host}, ':', 1), '')"
+            case "path":
+                cut = f"split_part({cut}, '?', 1)"
+                rest = "substr(u, length(NULLIF(split_part(u, '/', 1), '')) + 1)"
+            case "pathAndQuery":
+                rest = f"substr(u, length(NULLIF({host}, '')) + 1)"
+            case _:
+                rest = "u"
+        schemes = (f"WHEN starts_with(t, '{each}') THEN substr(t, {len(each) + 1})" for each in _SCHEMES)
+        found = f"list_transform([{cut}], lambda t: CASE {' '.join(schemes)} END)"
+        return f"{found}[1]" if rest == "u" else f"list_transform({found}, lambda u: {rest})[1]"
 
     def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
         """A lambda over the list; the engine shares equal ones."""
@@ -304,6 +324,12 @@ class DuckDb(Dialect):
         return f'SELECT {chosen}\nFROM (SELECT UNNEST([\n  {listed}\n]) AS "r" FROM {source})'
 
 
+_URL_PARTS = {
+    "host": r"^https?://([^/?#:]+)",
+    "path": r"^https?://[^/?#]+([^?#]*)",
+    "pathAndQuery": r"^https?://[^/?#]+([^#]*)",
+    "afterScheme": r"^https?://([^#]*)",
+}
 _BIGQUERY_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -340,9 +366,9 @@ class BigQuery(Dialect):
         """RE2 anywhere in the text."""
         return f"REGEXP_CONTAINS({sql}, {self.text(pattern)})"
 
-    def capture(self, sql: str, pattern: str) -> str:
+    def url_part(self, sql: str, part: str) -> str:
         """REGEXP_EXTRACT gives the only group, and NULL where nothing matches."""
-        return f"REGEXP_EXTRACT({sql}, {self.text(pattern)})"
+        return f"REGEXP_EXTRACT({sql}, {self.text(_URL_PARTS[part])})"
 
     def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
         """A correlated subquery over the array."""

@@ -87,11 +87,14 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Capture:
-    """The first group of a regular expression (RE2); NULL where it does not match."""
+class UrlPart:
+    """A part of an http or https URL; NULL where there is no such URL.
+
+    Parts: host (no port), path, pathAndQuery (both need a host), afterScheme (all but scheme and fragment).
+    """
 
     of: Expression
-    pattern: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ Expression = (
     | ItemParam
     | Coalesce
     | Join
-    | Capture
+    | UrlPart
     | Recode
     | Present
     | Clock
@@ -186,8 +189,6 @@ class EventField:
     note: str = ""
 
 
-_PATH = r"^https?://[^/?#]+([^?#]*)"
-_PATH_QUERY = r"^https?://[^/?#]+([^#]*)"
 _PAGE = Param("page_location")
 _GROUPING = "channel rules over source, medium and campaign stand in for GA4's own grouping"
 _COLLECTED_NOTE = "GA4 uses the attributed source of the key event; the export has only the collected one"
@@ -392,17 +393,17 @@ def _device_fields() -> Iterator[EventField]:
 
 
 def _page_fields() -> Iterator[EventField]:
-    host = Coalesce((Column("device.web_info.hostname"), Capture(_PAGE, r"^https?://([^/?#:]+)")))
+    host = Coalesce((Column("device.web_info.hostname"), UrlPart(_PAGE, "host")))
     title, screen, screen_class = (
         Param("page_title"),
         Param("firebase_screen"),
         Param("firebase_screen_class"),
     )
-    path, path_query = Capture(_PAGE, _PATH), Capture(_PAGE, _PATH_QUERY)
+    path, path_query = UrlPart(_PAGE, "path"), UrlPart(_PAGE, "pathAndQuery")
     yield EventField("hostName", Status.EXACT, Level.EVENT, host)
     yield _derived("pagePath", path)
     yield _derived("pagePathPlusQueryString", path_query)
-    yield _derived("fullPageUrl", Capture(_PAGE, r"^https?://([^#]*)"))
+    yield _derived("fullPageUrl", UrlPart(_PAGE, "afterScheme"))
     yield _derived("unifiedScreenName", Coalesce((screen, title)))
     yield _derived("unifiedScreenClass", Coalesce((screen_class, title)))
     yield _derived("unifiedPagePathScreen", Coalesce((path, screen_class)))

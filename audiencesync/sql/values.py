@@ -181,8 +181,8 @@ class Values:
             case events.Join(first, separator, second):
                 sides = self._text(first), self._text(second)
                 return dialect.joined([sides[0], dialect.text(separator), sides[1]]) if all(sides) else None  # type: ignore[list-item]
-            case events.Capture(of, pattern):
-                return self._map(of, lambda sql: dialect.capture(sql, pattern))
+            case events.UrlPart(of, part):
+                return self._map(of, lambda sql: dialect.url_part(sql, part))
             case events.Recode(of, words, otherwise):
                 return self._map(of, lambda sql: self._recode(sql, words, otherwise))
             case events.Present(of, yes, no):
@@ -384,7 +384,7 @@ def _needs(expression: Expression) -> str:
             return " and ".join(dict.fromkeys((_needs(first), _needs(second))))
         case events.Channel(source, medium, campaign):
             return " and ".join(_needs(each) for each in (source, medium, campaign))
-        case events.Capture(of) | events.Recode(of) | events.Present(of) | events.SessionFirst(of):
+        case events.UrlPart(of) | events.Recode(of) | events.Present(of) | events.SessionFirst(of):
             return _needs(of)
         case events.LastClick(of):
             return _needs(of)

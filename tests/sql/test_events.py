@@ -1,13 +1,16 @@
 """The table of field names: what is in it, and that each expression runs in DuckDB over the full schema."""
 
+import re
 from collections import Counter
 from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audiencesync.errors import PreviewError
-from audiencesync.sql import events
+from audiencesync.sql import dialect, events
 from audiencesync.sql.compile import Entry, Export, compile_statement
 from audiencesync.sql.dialect import DUCKDB, FULL, Schema
 from audiencesync.sql.events import FIELDS, Level, Status
@@ -125,6 +128,22 @@ def test_a_value_reads_as_the_table_says(tmp_path: Any, name: str, value: str, r
         entry = Entry("k", from_api(one_event({"fieldName": name, **condition})))
         statement = compile_statement([entry], export)
         assert connection.execute(statement.sql).fetchall() == [("k", 1)], statement.sql
+
+
+URL = st.lists(
+    st.sampled_from(["http", "https", "://", ":", "/", "//", "?", "#", "a", "é", "\n", "x.example"]), max_size=9
+).map("".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(URL, URL.map("https://".__add__)), max_size=40))
+def test_both_dialects_cut_urls_alike(urls: list[str]) -> None:
+    with duckdb.connect() as connection:
+        for part, pattern in dialect._URL_PARTS.items():
+            sql = f"SELECT list_transform($1::VARCHAR[], lambda url: {DUCKDB.url_part('url', part)})"
+            (found,) = connection.execute(sql, [[*urls, None]]).fetchall()[0]
+            matches = [re.search(pattern, url) for url in urls]
+            assert found == [*(match[1] if match else None for match in matches), None], part
 
 
 def test_missing_parts_of_a_coalesce_are_dropped_and_all_missing_refused() -> None:
