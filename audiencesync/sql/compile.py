@@ -35,7 +35,8 @@ class Export:
     """Where the events are, as the statement says it, and up to which day they count.
 
     `source` is what stands after FROM. `staged` maps the expressions that were computed before to the columns
-    of the source that hold them.
+    of the source that hold them. `position` is the source's own number of a row, where rows are in the order
+    of users and their events.
     """
 
     dialect: str
@@ -44,6 +45,7 @@ class Export:
     schema: Schema = FULL
     time_zone: str = "UTC"
     staged: Mapping[str, str] | None = None
+    position: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,15 @@ class Entry:
 class Statement:
     """One statement; `refused` says why an audience is not in it, `caveats` what is only nearly so.
 
-    `reads` are the expressions that it computes on the export's rows.
+    `reads` are the expressions that it computes on the export's rows. `steps` say the same as `sql` to an
+    engine that keeps tables from one statement to the next: a table that several queries read is made first.
     """
 
     sql: str
     refused: Mapping[str, str]
     caveats: Mapping[str, tuple[str, ...]]
     reads: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class _Compiled:
 
 
 def _facts(export: Export, dialect: Dialect) -> Facts:
-    return Facts(Values(dialect, export.schema, export.time_zone), Span(export.as_of))
+    return Facts(Values(dialect, export.schema, export.time_zone), Span(export.as_of), export.position)
 
 
 def _compile(entries: Iterable[Entry], export: Export) -> _Compiled:
@@ -118,16 +122,17 @@ def _compile(entries: Iterable[Entry], export: Export) -> _Compiled:
     return done
 
 
-def _clause(facts: Facts, clause: Clause, readings: Readings) -> Held:
+def _clause(facts: Facts, clause: Clause, readings: Readings, since: int) -> Held:
     if isinstance(clause.filter, SimpleFilter):
-        return simple(facts, clause.filter, readings)
+        return simple(facts, clause.filter, readings, since)
     return sequence(facts, clause.filter, readings)
 
 
 def _member(facts: Facts, entry: Entry, caveats: dict[str, tuple[str, ...]]) -> str:
     """The condition that a user is a member."""
     audience = canonical(entry.audience)
-    held = [(clause.type, _clause(facts, clause, entry.readings)) for clause in audience.clauses]
+    day = facts.span.before(audience.membership_duration_days)
+    held = [(clause.type, _clause(facts, clause, entry.readings, day)) for clause in audience.clauses]
     includes = [each for kind, each in held if kind is ClauseType.INCLUDE]
     excludes = [each for kind, each in held if kind is ClauseType.EXCLUDE]
     notes: dict[str, None] = {}
@@ -135,7 +140,6 @@ def _member(facts: Facts, entry: Entry, caveats: dict[str, tuple[str, ...]]) -> 
         notes["no INCLUDE clause: nobody is let in"] = None
         caveats[entry.name] = tuple(notes)
         return "FALSE"
-    day = facts.span.before(audience.membership_duration_days)
     fresh = [each.fresh(day) for each in includes]
     renewed = " AND ".join(fresh) if entry.readings.renew_all else " OR ".join(dict.fromkeys(fresh))
     conditions = [f"({each.holds})" for each in includes] + [f"({renewed})"]
@@ -168,26 +172,45 @@ def _excluded(
     return f"({clause.holds}) AND {clause.latest()} >= {latest}"
 
 
-def _statement(done: _Compiled, export: Export, last: Sequence[tuple[str, str]], final: str) -> str:
+def _statement(done: _Compiled, export: Export, last: Sequence[tuple[str, str]], final: str) -> Statement:
     """The named queries, one row a user with a0.., and what is asked of them."""
-    dialect = done.facts.dialect
-    queries = done.facts.queries(export.source, export.staged)
+    facts = done.facts
+    queries = facts.queries(export.source, export.staged)
     flags = ",\n    ".join(
         f"CASE WHEN {condition} THEN 1 ELSE 0 END AS a{index}"
         for index, condition in enumerate(done.members.values())
     )
-    queries.append(("flags", f"  SELECT\n    usr.u,\n    {flags}\n  FROM {done.facts.joined()}"))
+    base, *others = facts.tables()
+    joined = base + "".join(f"\n  LEFT JOIN {other} ON {other}.u = {base}.u" for other in others)
+    queries.append(("flags", f"  SELECT\n    {base}.u,\n    {flags}\n  FROM {joined}"))
     queries += last
-    texts = [final, *(query for _, query in queries)]
+    return Statement(
+        _written(facts.dialect, queries, final),
+        done.refused,
+        done.caveats,
+        tuple(facts.reads().values()),
+        _steps(facts.dialect, queries, final),
+    )
+
+
+def _written(dialect: Dialect, queries: Sequence[tuple[str, str]], final: str) -> str:
     written = [
-        f"{name} AS {dialect.materialized if _uses(name, texts) > 1 else ''}(\n{query}\n)"
+        f"{name} AS {dialect.materialized if _uses(name, queries) > 1 else ''}(\n{query}\n)"
         for name, query in queries
     ]
-    return "WITH " + ",\n".join(written) + f"\n{final}"
+    return "WITH " + ",\n".join(written) + f"\n{final}\n"
 
 
-def _uses(name: str, texts: Iterable[str]) -> int:
-    return sum(text.count(f"FROM {name}\n") + text.endswith(f"FROM {name}") for text in texts)
+def _uses(name: str, queries: Iterable[tuple[str, str]]) -> int:
+    return sum(query.count(f"FROM {name}\n") + query.endswith(f"FROM {name}") for _, query in queries)
+
+
+def _steps(dialect: Dialect, queries: Sequence[tuple[str, str]], final: str) -> tuple[str, ...]:
+    if not dialect.kept or _uses("ev", queries) == 1:
+        return (_written(dialect, queries, final),)
+    split = [name for name, _ in queries].index("ev") + 1
+    made = dialect.kept.format("ev") + _written(dialect, queries[:split], "SELECT * FROM ev")
+    return made, _written(dialect, queries[split:], final)
 
 
 def compile_statement(entries: Sequence[Entry], export: Export) -> Statement:
@@ -203,8 +226,7 @@ def compile_statement(entries: Sequence[Entry], export: Export) -> Statement:
     sums = ", ".join(f"SUM(a{index}) AS n{index}" for index in range(len(done.members)))
     rows = [(dialect.text(name), f"COALESCE(n{index}, 0)") for index, name in enumerate(done.members)]
     totals = [("totals", f"  SELECT {sums}\n  FROM flags")]
-    sql = _statement(done, export, totals, dialect.rows(("key", "users"), rows, "totals"))
-    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))
+    return _statement(done, export, totals, dialect.rows(("key", "users"), rows, "totals"))
 
 
 def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: Export) -> Statement:
@@ -235,8 +257,7 @@ def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: 
         return Statement("", done.refused, done.caveats)
     totals = [("totals", f"  SELECT {', '.join(sums)}\n  FROM flags")]
     names = ("key", "users_before", "users_after", "gained", "lost")
-    sql = _statement(done, export, totals, dialect.rows(names, rows, "totals"))
-    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))
+    return _statement(done, export, totals, dialect.rows(names, rows, "totals"))
 
 
 def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
@@ -248,5 +269,4 @@ def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
     done = _compile(entries, export)
     if not done.members:
         return Statement("", done.refused, done.caveats)
-    sql = _statement(done, export, [], "SELECT * FROM flags")
-    return Statement(sql + "\n", done.refused, done.caveats, tuple(done.facts.reads().values()))
+    return _statement(done, export, [], "SELECT * FROM flags")

@@ -71,6 +71,8 @@ class Dialect:
     int_type: ClassVar[str]
     safe_cast: ClassVar[str]
     materialized: ClassVar[str] = ""
+    kept: ClassVar[str] = ""
+    """What makes a table "{}" for the statements after it; "" where each statement stands alone."""
 
     # values
     def text(self, value: str) -> str:
@@ -224,6 +226,7 @@ class DuckDb(Dialect):
     int_type = "BIGINT"
     safe_cast = "TRY_CAST"
     materialized = "MATERIALIZED "
+    kept = "CREATE OR REPLACE TEMP TABLE {} AS\n"
 
     def text(self, value: str) -> str:
         """A text literal: only the quote has a meaning in it."""

@@ -1,12 +1,14 @@
 """What one statement has to find out about events, sessions and users, each thing once.
 
 A condition on an event is one bit of a mask; masks are united per session and per user. The names in the
-statement: u user, s session, ts time, d day (YYYYMMDD), o0.. rest of the order, n event name, f0.. extracted
-values, w0.. first values of the session, m0.. masks of an event, h0.. of a session, e0.. of a user.
+statement: u user, s session, ts time, d day (YYYYMMDD), o0.. rest of the order, n event name, p the event's
+number where events are in order already, f0.. extracted values, w0.. first values of the session, m0.. masks
+of an event, h0.. of a session, e0.. of a user, l0.. of the last event.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -29,6 +31,19 @@ class Bit:
 
     word: int
     value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The events for which something matters: those of these names (None: of any), after this day."""
+
+    names: frozenset[str] | None
+    after: int = 0
+
+    def __or__(self, other: Need) -> Need:
+        """The events of both."""
+        either = None if self.names is None or other.names is None else self.names | other.names
+        return Need(either, min(self.after, other.after))
 
 
 @dataclass(slots=True)
@@ -55,9 +70,17 @@ class Flags:
         return [f"{self.prefix}{word}" for word in sorted({bit.word for bit in self.known.values()})]
 
 
+Words = tuple[tuple[int, int], ...]
+"""Bits by their word: (word, value of all its bits)."""
+
+
 def some(prefix: str, bits: Iterable[Bit]) -> str:
     """Whether one of the bits is set in the masks of that prefix."""
-    return " OR ".join(f"({prefix}{word} & {value}) <> 0" for word, value in _words(bits)) or "FALSE"
+    return _some(prefix, _words(bits))
+
+
+def _some(prefix: str, words: Words) -> str:
+    return " OR ".join(f"({prefix}{word} & {value}) <> 0" for word, value in words) or "FALSE"
 
 
 def every(prefix: str, bits: Iterable[Bit]) -> str:
@@ -65,11 +88,11 @@ def every(prefix: str, bits: Iterable[Bit]) -> str:
     return " AND ".join(f"({prefix}{word} & {value}) = {value}" for word, value in _words(bits)) or "TRUE"
 
 
-def _words(bits: Iterable[Bit]) -> list[tuple[int, int]]:
+def _words(bits: Iterable[Bit]) -> Words:
     words: dict[int, int] = {}
     for bit in bits:
         words[bit.word] = words.get(bit.word, 0) | bit.value
-    return sorted(words.items())
+    return tuple(sorted(words.items()))
 
 
 class Chains(Protocol):
@@ -103,17 +126,22 @@ class Span:
 
 @dataclass(slots=True)
 class Facts:
-    """The facts that the audiences of one statement ask for, and the queries that find them."""
+    """The facts that the audiences of one statement ask for, and the queries that find them.
+
+    `position` is the expression of p on the source's rows, "" where events are in no order there.
+    """
 
     values: Values
     span: Span
-    names: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    position: str = ""
+    needs: dict[str, Need] = field(default_factory=dict)
     masks: Flags = field(default_factory=lambda: Flags("m"))
-    user_flags: Flags = field(default_factory=lambda: Flags("c"))
+    user_words: set[int] = field(default_factory=set)
+    user_days: dict[tuple[Words, int], str] = field(default_factory=dict)
     user_columns: dict[str, str] = field(default_factory=dict)
-    session_flags: Flags = field(default_factory=lambda: Flags("g"))
-    session_columns: dict[str, str] = field(default_factory=dict)
     session_bits: set[Bit] = field(default_factory=set)
+    session_days: dict[int, set[int]] = field(default_factory=dict)
+    session_columns: dict[str, str] = field(default_factory=dict)
     visit_flags: Flags = field(default_factory=lambda: Flags("k"))
     visit_columns: dict[str, str] = field(default_factory=dict)
     day_counts: dict[Bit, str] = field(default_factory=dict)
@@ -121,10 +149,12 @@ class Facts:
     day_flags: Flags = field(default_factory=lambda: Flags("y"))
     chains: dict[Hashable, Chains] = field(default_factory=dict)
     last_words: set[int] = field(default_factory=set)
+    last_after: int | None = None
     ordered: bool = False
     sessions: bool = False
     positions: set[str] = field(default_factory=set)
-    every_event: bool = False
+    every_after: int | None = None
+    """After which day each event matters; None: only those with a bit do."""
     every_day: bool = False
 
     @property
@@ -132,10 +162,15 @@ class Facts:
         """The dialect of the statement."""
         return self.values.dialect
 
-    def bit(self, test: Test) -> Bit:
-        """The bit of a condition on one event."""
-        self.names[test.sql] = test.names
+    def bit(self, test: Test, after: int = 0) -> Bit:
+        """The bit of a condition on one event; `after`: no event up to that day matters for it."""
+        need = Need(test.names, after)
+        self.needs[test.sql] = self.needs.get(test.sql, need) | need
         return self.masks.add(test.sql)
+
+    def need_every(self, after: int = 0) -> None:
+        """Asks for each event after a day, whether it has a bit or not."""
+        self.every_after = after if self.every_after is None else min(self.every_after, after)
 
     def need_session(self) -> None:
         """Asks for the session's id."""
@@ -143,31 +178,42 @@ class Facts:
         self.sessions = True
 
     # the user, over events
-    def user_flag(self, sql: str) -> str:
-        """Whether some event satisfies a condition over m and d, as a condition on the user."""
-        return some("c", [self.user_flags.add(sql)])
+    def user_has(self, bits: Iterable[Bit]) -> str:
+        """Whether some event has one of the bits, as a condition on the user."""
+        bits = list(bits)
+        self.user_words |= {bit.word for bit in bits}
+        return some("e", bits)
+
+    def user_has_after(self, day: int, bits: Iterable[Bit]) -> str:
+        """The same for the events after a day; the name of a column."""
+        return self.user_days.setdefault((_words(bits), day), f"r{len(self.user_days)}")
 
     def user_column(self, sql: str) -> str:
         """The name of an aggregate over the user's events."""
         return self.user_columns.setdefault(sql, f"u{len(self.user_columns)}")
 
-    def last_bits(self, bits: Iterable[Bit]) -> str:
-        """Whether the user's last event has one of the bits."""
+    def last_bits(self, bits: Iterable[Bit], after: int) -> str:
+        """Whether the user's last event has one of the bits, where that event is after a day."""
         bits = list(bits)
-        self.ordered = self.every_event = True
+        self.ordered = True
+        self.need_every(after)
+        self.last_after = after if self.last_after is None else min(self.last_after, after)
         self.last_words |= {bit.word for bit in bits}
         return some("l", bits)
 
     def last_value(self, sql: str, *, first: bool = False) -> str:
         """The name of an expression's value at the last event where it is set, or at the first one."""
-        self.ordered = self.every_event = True
+        self.ordered = True
+        self.need_every()
         return self.user_column(self.dialect.last(sql, self.order(), first=first))
 
     # the user, over sessions
-    def session_flag(self, sql: str) -> str:
-        """Whether some event of the session satisfies a condition, as a condition on the session."""
+    def session_has_after(self, day: int, bits: Iterable[Bit]) -> str:
+        """Whether some event of the session after a day has one of the bits."""
         self.need_session()
-        return some("g", [self.session_flags.add(sql)])
+        bits = list(bits)
+        self.session_days.setdefault(day, set()).update(bit.word for bit in bits)
+        return some(f"h{day}_", bits)
 
     def session_column(self, sql: str) -> str:
         """The name of an aggregate over the session's events."""
@@ -191,7 +237,8 @@ class Facts:
         Without `any_day`, days on which no counted event happened may be left out.
         """
         self.every_day = self.every_day or any_day
-        self.every_event = self.every_event or any_day
+        if any_day:
+            self.need_every()
         count = self.day_counts.setdefault(bit, f"x{len(self.day_counts)}")
         return self.day_windows.setdefault((count, days), f"z{len(self.day_windows)}")
 
@@ -209,6 +256,8 @@ class Facts:
     # the statement's parts
     def order(self) -> list[str]:
         """The total order of a user's events."""
+        if self.position:
+            return ["p"]
         return ["ts", *(f"o{index}" for index in range(len(self._order_columns()))), "n"]
 
     def _order_columns(self) -> list[str]:
@@ -216,14 +265,14 @@ class Facts:
         batch = [name for name in BATCH if schema.has(name)]
         return batch or [name for name in ("event_bundle_sequence_id",) if schema.has(name)]
 
-    def _event_names(self) -> list[str] | None:
-        """The only events that matter, where that is known."""
-        names: set[str] = set()
-        for found in self.names.values():
-            if found is None:
-                return None
-            names |= found
-        return sorted(names)
+    def _matters(self) -> Need:
+        """The events that matter for anything."""
+        if self.values.windows:
+            return Need(None)
+        found = list(self.needs.values())
+        if self.every_after is not None:
+            found.append(Need(None, self.every_after))
+        return _united(found)
 
     def reads(self) -> dict[str, str]:
         """What is read of the export's rows: name in the statement -> expression."""
@@ -231,35 +280,74 @@ class Facts:
         user = Typed(values.base("user_pseudo_id"), values.schema.kind("user_pseudo_id"))
         found = {"u": dialect.as_text(user), "ts": values.base("event_timestamp"), "d": values.day()}
         if self.ordered or values.windows:
-            for index, path in enumerate(self._order_columns()):
-                found[f"o{index}"] = f"COALESCE({dialect.cast(dialect.column(path), 'int')}, {LOWEST})"
-            found["n"] = f"COALESCE({values.base('event_name')}, '')"
+            found |= self.order_reads()
         if self.sessions or values.windows:
             found["s"] = values.session_id()
         return {**found, **values.columns}
 
+    def order_reads(self) -> dict[str, str]:
+        """What is read of the export's rows for the order of a user's events, without their time."""
+        if self.position:
+            return {"p": self.position}
+        dialect = self.dialect
+        found = {
+            f"o{index}": f"COALESCE({dialect.cast(dialect.column(path), 'int')}, {LOWEST})"
+            for index, path in enumerate(self._order_columns())
+        }
+        return {**found, "n": f"COALESCE({self.values.base('event_name')}, '')"}
+
     def _raw(self, source: str, staged: Mapping[str, str] | None) -> str:
-        values, dialect, name = self.values, self.dialect, self.values.base("event_name")
+        matters, reads = self._matters(), self.reads()
+        if staged is not None:
+            columns = [f"{staged[sql]} AS {name}" for name, sql in reads.items()]
+            day, event = staged[self.values.day()], staged[self.values.base("event_name")]
+            where = [f"{day} <= {self.span.day()}", *self._only(matters, event, f"{day} > {{}}")]
+            return _select(columns, source, where)
+        values = self.values
+        event, late = values.base("event_name"), self._compared_day(">")
+        only = self._only(matters, event, late)
+        columns = []
+        for name, read in reads.items():
+            guard = [each for each in self._only(self._need_of(name), event, late) if each not in only]
+            # A plain column costs nothing; all else is left out on the events for which nobody asks.
+            guarded = f"CASE WHEN {' AND '.join(guard)} THEN {read} END" if guard and "(" in read else read
+            columns.append(f"{guarded} AS {name}")
         where = [
             f"{values.base('user_pseudo_id')} IS NOT NULL",
             f"{values.base('event_timestamp')} IS NOT NULL",
+            self._compared_day("<=").format(self.span.day()),
+            *only,
         ]
-        if staged is None:
-            where.append(self._until())
-        else:
-            name, where = staged[name], [f"{staged[values.day()]} <= {self.span.day()}"]
-        names = None if self.every_event or values.windows else self._event_names()
-        if names is not None:
-            listed = ", ".join(map(dialect.text, names))
-            where.append(f"{name} IN ({listed})" if names else "FALSE")
-        columns = [f"{staged[sql] if staged else sql} AS {alias}" for alias, sql in self.reads().items()]
         return _select(columns, source, where)
 
-    def _until(self) -> str:
-        """The day is compared as the export writes it, so that whole files can be passed over."""
+    def _need_of(self, name: str) -> Need:
+        """The events for which a name of `reads` matters.
+
+        It is looked for in the text of the conditions: a word in a quoted value that looks like it can only
+        make the answer too wide.
+        """
+        if self.values.windows and (name == "s" or name in self.values.windows.values()):
+            return Need(None)
+        if name == "s" and self.positions:
+            return Need(None)
+        tests = [sql for sql in self.needs if re.search(rf"\b{name}\b", sql)]
+        if name == "s":
+            tests += [sql for sql, bit in self.masks.known.items() if bit in self.session_bits]
+        return _united([self.needs[sql] for sql in tests]) if tests else Need(None)
+
+    def _only(self, need: Need, event: str, late: str) -> list[str]:
+        """The conditions that an event is one of these; `late` compares its day with "{}"."""
+        found = [late.format(need.after)] if need.after else []
+        if need.names is not None:
+            listed = ", ".join(map(self.dialect.text, sorted(need.names)))
+            found.append(f"{event} IN ({listed})" if listed else "FALSE")
+        return found
+
+    def _compared_day(self, sign: str) -> str:
+        """The day compared with "{}" as the export writes it, so that whole files can be passed over."""
         if self.values.schema.kind("event_date") == "text":
-            return f"{self.values.base('event_date')} <= {self.dialect.text(str(self.span.day()))}"
-        return f"{self.values.day()} <= {self.span.day()}"
+            return f"{self.values.base('event_date')} {sign} {self.dialect.text('{}')}"
+        return f"{self.values.day()} {sign} {{}}"
 
     def _windows(self) -> str:
         order = ", ".join(self.order())
@@ -275,10 +363,10 @@ class Facts:
         if self.sessions:
             keep.append("s")
         if self.ordered:
-            keep += self.order()[1:]
+            keep += self.order_reads()
         source = "win" if self.values.windows else "raw"
         query = _select([*keep, *self.masks.columns(self._wide())], source)
-        if self.every_event or not self.masks.known:
+        if self.every_after is not None or not self.masks.known:
             return query
         held = " OR ".join(f"{name} <> 0" for name in self.masks.names())
         return _select(["*"], f"({query}) AS marked", [f"({held})"])
@@ -287,18 +375,43 @@ class Facts:
         return self.dialect.cast("{}", "int")
 
     def _users(self) -> str:
-        columns = ["u", *(f"BIT_OR({name}) AS e{name[1:]}" for name in self.masks.names())]
-        columns += self.user_flags.columns(f"BIT_OR({self._wide()})")
-        columns += [
-            f"{self.dialect.last(f'm{word}', self.order())} AS l{word}" for word in sorted(self.last_words)
-        ]
+        columns = ["u", *(f"BIT_OR(m{word}) AS e{word}" for word in sorted(self.user_words))]
+        asked = [words for words, _ in self.user_days]
+        for (words, day), name in self.user_days.items():
+            # Bits asked for by several days: their latest day answers all. Else one mask answers all bits.
+            if asked.count(words) > 1:
+                columns.append(f"MAX(CASE WHEN {_some('m', words)} THEN d END) > {day} AS {name}")
+            else:
+                masks = ((f"BIT_OR({self._late(word, day)})", value) for word, value in words)
+                ways = [f"({mask} & {value}) <> 0" for mask, value in masks]
+                columns.append(f"{' OR '.join(ways)} AS {name}")
         columns += [f"{sql} AS {name}" for sql, name in self.user_columns.items()]
+        if not self._last_apart():
+            columns += self._last_masks()
         return _select(columns, "ev") + "\n  GROUP BY u"
+
+    def _late(self, word: int, day: int) -> str:
+        return f"CASE WHEN d > {day} THEN m{word} ELSE 0 END"
+
+    def _last_masks(self) -> list[str]:
+        order = self.order()
+        return [f"{self.dialect.last(f'm{word}', order)} AS l{word}" for word in sorted(self.last_words)]
+
+    def _last_apart(self) -> bool:
+        """Whether a query of its own finds the last event: ordering is costly, and most may be too old."""
+        return bool(self.last_after and self.last_after > self._matters().after)
+
+    def _last(self) -> str:
+        return _select(["u", *self._last_masks()], "ev", [f"d > {self.last_after}"]) + "\n  GROUP BY u"
 
     def _sessions(self) -> str:
         columns = ["u", "s"]
         columns += [f"BIT_OR(m{word}) AS h{word}" for word, _ in _words(self.session_bits)]
-        columns += self.session_flags.columns(f"BIT_OR({self._wide()})")
+        columns += [
+            f"BIT_OR({self._late(word, day)}) AS h{day}_{word}"
+            for day, words in self.session_days.items()
+            for word in sorted(words)
+        ]
         columns += [f"{sql} AS {name}" for sql, name in self.session_columns.items()]
         where = ["s IS NOT NULL", f"({some('m', self.session_bits)})"]
         return _select(columns, "ev", where) + "\n  GROUP BY u, s"
@@ -342,10 +455,14 @@ class Facts:
         found.append(("ev", self._events()))
         if self.positions:
             found.append(("pos", self._positions()))
-        found.append(("usr", self._users()))
-        if self.visit_flags.known or self.visit_columns:
+        users = set(self.tables())
+        if "usr" in users:
+            found.append(("usr", self._users()))
+        if "lst" in users:
+            found.append(("lst", self._last()))
+        if "vis" in users:
             found += [("ses", self._sessions()), ("vis", self._visits())]
-        if self.day_flags.known:
+        if "dys" in users:
             found += self._days()
         for number, chains in enumerate(self.chains.values()):
             name, queries = f"q{number}", chains.queries()
@@ -355,15 +472,26 @@ class Facts:
                 found.append((own, query.replace("{0}", below)))
         return found
 
-    def joined(self) -> str:
-        """The FROM of one row a user with all facts."""
-        others = []
+    def tables(self) -> list[str]:
+        """The queries that give one row a user.
+
+        A member satisfies an INCLUDE clause: where one query answers for all clauses, its users are enough.
+        """
+        found = ["lst"] if self._last_apart() else []
         if self.visit_flags.known or self.visit_columns:
-            others.append("vis")
+            found.append("vis")
         if self.day_flags.known:
-            others.append("dys")
-        others += [f"q{number}" for number in range(len(self.chains))]
-        return "usr" + "".join(f"\n  LEFT JOIN {other} ON {other}.u = usr.u" for other in others)
+            found.append("dys")
+        found += [f"q{number}" for number in range(len(self.chains))]
+        own = self.user_words or self.user_days or self.user_columns or self.last_words
+        return ["usr", *found] if own or len(found) != 1 else found
+
+
+def _united(needs: Sequence[Need]) -> Need:
+    found = needs[0] if needs else Need(None)
+    for need in needs[1:]:
+        found |= need
+    return found
 
 
 def _select(columns: Sequence[str], source: str, where: Sequence[str] = ()) -> str:

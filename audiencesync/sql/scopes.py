@@ -67,8 +67,8 @@ def event_test(facts: Facts, groups: Sequence[AnyOf], where: str) -> list[Test]:
     return tests
 
 
-def simple(facts: Facts, clause: SimpleFilter, readings: Readings) -> Held:
-    """A simple filter in its scope."""
+def simple(facts: Facts, clause: SimpleFilter, readings: Readings, since: int) -> Held:
+    """A simple filter in its scope; only users with an event after the day `since` can be members."""
     match clause.scope:
         case Scope.SAME_EVENT:
             tests = event_test(facts, clause.groups, "within one event")
@@ -76,20 +76,20 @@ def simple(facts: Facts, clause: SimpleFilter, readings: Readings) -> Held:
         case Scope.SAME_SESSION:
             return _same_session(facts, clause, readings)
         case _:
-            return _across(facts, clause, readings)
+            return _across(facts, clause, readings, since)
 
 
 def _completions(facts: Facts, bits: Sequence[Bit]) -> tuple[Callable[[int], str], Callable[[], str]]:
     held = some("m", bits)
     return (
-        lambda day: facts.user_flag(f"d > {day} AND ({held})"),
+        lambda day: facts.user_has_after(day, bits),
         lambda: facts.user_column(f"MAX(CASE WHEN {held} THEN ts END)"),
     )
 
 
 def same_event(facts: Facts, bits: Sequence[Bit]) -> Held:
     """Some event has one of the bits."""
-    return Held(some("e", bits), *_completions(facts, bits))
+    return Held(facts.user_has(bits), *_completions(facts, bits))
 
 
 def in_session(test: Test) -> Test:
@@ -124,8 +124,8 @@ def _same_session(facts: Facts, clause: SimpleFilter, readings: Readings) -> Hel
     satisfied, held = " AND ".join(conditions), some("m", bits)
 
     def fresh(day: int) -> str:
-        late = facts.session_flag(f"d > {day} AND ({held})")
-        return facts.visit_flag(f"{satisfied} AND {late}")
+        late = facts.session_has_after(day, bits)
+        return facts.visit_flag(f"{satisfied} AND ({late})")
 
     def latest() -> str:
         time = facts.session_column(f"MAX(CASE WHEN {held} THEN ts END)")
@@ -134,8 +134,8 @@ def _same_session(facts: Facts, clause: SimpleFilter, readings: Readings) -> Hel
     return Held(facts.visit_flag(satisfied), fresh, latest)
 
 
-def _across(facts: Facts, clause: SimpleFilter, readings: Readings) -> Held:
-    atoms = _Across(facts, readings)
+def _across(facts: Facts, clause: SimpleFilter, readings: Readings, since: int) -> Held:
+    atoms = _Across(facts, readings, since)
     groups = [f"({' OR '.join(dict.fromkeys(atoms.group(group)))})" for group in clause.groups]
     fresh, latest = _completions(facts, atoms.completing)
     return Held(" AND ".join(groups), fresh, latest, dynamic=atoms.dynamic, counted=atoms.counted)
@@ -144,8 +144,8 @@ def _across(facts: Facts, clause: SimpleFilter, readings: Readings) -> Held:
 class _Across:
     """The atoms of one filter across all sessions."""
 
-    def __init__(self, facts: Facts, readings: Readings) -> None:
-        self.facts, self.readings = facts, readings
+    def __init__(self, facts: Facts, readings: Readings, since: int) -> None:
+        self.facts, self.readings, self.since = facts, readings, since
         self.completing: list[Bit] = []
         self.dynamic = self.counted = False
 
@@ -167,7 +167,7 @@ class _Across:
         if static:
             bit = self.facts.bit(any_of(self.facts.dialect, static))
             self.completing.append(bit)
-            ways.append(some("e", [bit]))
+            ways.append(self.facts.user_has([bit]))
         return ways
 
     def _window_caveat(self, leaf: FieldFilter) -> None:
@@ -179,17 +179,18 @@ class _Across:
 
     def _never(self, leaf: Not) -> str:
         self.completing.append(self.facts.bit(self.facts.values.test(leaf)))
-        return f"NOT ({some('e', [self.facts.bit(self.facts.values.test(leaf.filter))])})"
+        return f"NOT ({self.facts.user_has([self.facts.bit(self.facts.values.test(leaf.filter))])})"
 
     def _dynamic(self, leaf: FieldFilter | Not) -> str:
         facts, plain = self.facts, _plain(leaf)
         self.dynamic = True
-        bit = facts.bit(facts.values.test(leaf))
+        # The last event of whoever can be a member is after that day, and so are the completions that count.
+        bit = facts.bit(facts.values.test(leaf), after=0 if self.readings.last_set else self.since)
         self.completing.append(bit)
         days = plain.in_any_n_day_period
         late = f"{facts.user_column('MAX(d)')} > {facts.span.before(days)}" if days else ""
         if not self.readings.last_set:
-            held = f"({facts.last_bits([bit])})"
+            held = f"({facts.last_bits([bit], self.since)})"
             return f"({held} AND {late})" if late else held
         inner = facts.bit(facts.values.test(plain))
         is_set = some("m", [facts.bit(facts.values.is_set(plain))])
@@ -217,7 +218,8 @@ class _Across:
         negated = count.negated and not self.readings.never
         if days:
             # The most events are counted on a day with one; a smaller count may need any other active day.
-            growing = not negated and _whole_range(leaf.condition)[1] is None
+            low, high = _whole_range(leaf.condition)
+            growing = not negated and high is None and low is not None and low > 0
             window = facts.day_window(bit, days, any_day=not growing)
             found = facts.day_flag(self._compare(window, leaf.condition, negated=negated))
         else:

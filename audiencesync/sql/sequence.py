@@ -155,7 +155,7 @@ class _Chains:
         if any(part.immediate for part in parts):
             self.position = "ps" if self.in_session else "pu"
             facts.positions.add(self.position)
-            facts.every_event = True
+            facts.need_every()
         self.order = ", ".join(facts.order())
 
     def add(self, limits: _Limits) -> str:
@@ -174,7 +174,7 @@ class _Chains:
         """Each level reads "{0}", the level before it."""
         bits = [bit for part in self.parts for bit in part.bits]
         words = sorted({bit.word for bit in bits})
-        columns = ["u", "ts", "d", *self.facts.order()[1:], *(f"m{word}" for word in words)]
+        columns = ["u", "ts", "d", *self.facts.order_reads(), *(f"m{word}" for word in words)]
         if self.in_session or any(part.session for part in self.parts):
             columns.append("s")
         where = [f"({some('m', bits)})"]

@@ -131,7 +131,8 @@ def test_a_value_reads_as_the_table_says(tmp_path: Any, name: str, value: str, r
 
 
 URL = st.lists(
-    st.sampled_from(["http", "https", "://", ":", "/", "//", "?", "#", "a", "é", "\n", "x.example"]), max_size=9
+    st.sampled_from(["http", "https", "://", ":", "/", "//", "?", "#", "a", "é", "\n", "x.example"]),
+    max_size=9,
 ).map("".join)
 
 

@@ -32,7 +32,12 @@ MUTANTS: dict[str, tuple[str, str | Callable[[re.Match[str]], str]]] = {
         r"\(h0 & (\d+)\) = \1 AND \(h0 & \d+\) = \d+",
         r"(h0 & \1) = \1",
     ),
-    "membership with one more day": (r"d > (\d+)(?= AND \(\(?m)", lambda found: f"d >= {found[1]}"),
+    "membership with one more day": (r"d > (\d+)(?= THEN m\d)", r"d >= \1"),
+    "a dynamic count with one more day": (r"d > (\d+)(?= AND \(m)", r"d >= \1"),
+    "a value left out on its own events": (
+        r"\"event_name\" IN (\('\w+'\)) THEN",
+        r'"event_name" NOT IN \1 THEN',
+    ),
     "no order of equal times": (r"ROW\(ts, [^)]*\)", "ROW(ts, 0)"),
     "the first event in place of the last": (r"arg_max\((m\d+)", r"arg_min(\1"),
     "NULL is not": (r"\) IS NOT TRUE", ") IS FALSE"),

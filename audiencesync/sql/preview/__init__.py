@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from audiencesync.sql.compile import (
     parquet,
     wildcard,
 )
-from audiencesync.sql.dialect import DUCKDB, FULL, Schema
+from audiencesync.sql.dialect import DUCKDB, FULL
 from audiencesync.sql.preview.calibrate import Calibration, calibrate
 from audiencesync.sql.preview.estimates import Plan
 from audiencesync.sql.preview.records import (
@@ -111,15 +112,12 @@ def preview(  # noqa: PLR0913 - what one run is made of
         day = as_of or default_as_of(today, engine.extent.last)
         plan = Plan(requests, band=band)
 
-        def compiled(schema: Schema, table: str, staged: Mapping[str, str] | None = None) -> Statement:
-            export = Export(engine.name, table, day, schema, source.time_zone, staged)
-            return compile_comparison(plan.entries, plan.pairs, export)
-
-        statement_ = engine.prepare(compiled, day)
+        export = Export(engine.name, engine.source(day), day, engine.schema, source.time_zone)
+        statement_ = engine.prepare(partial(compile_comparison, plan.entries, plan.pairs), export)
         rows: Sequence[Row] = ()
         if statement_.sql:
             progress(f"counting {len(requests)} audience{'s' if len(requests) != 1 else ''}")
-            rows = engine.run(statement_.sql)
+            rows = engine.count(statement_)
         estimates = plan.estimates(rows, statement_, day, engine.extent)
         window = (engine.extent.first, engine.extent.last)
         return Report(

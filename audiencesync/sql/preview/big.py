@@ -17,7 +17,7 @@ from audiencesync.sql.preview.records import Extent, Progress, Row
 
 if TYPE_CHECKING:
     from audiencesync.settings import Events
-    from audiencesync.sql.compile import Statement
+    from audiencesync.sql.compile import Export, Statement
 
 LABELS = {"application": "audiencesync", "command": "preview"}
 _DAILY = re.compile(r"events_(\d{8})")
@@ -104,9 +104,13 @@ class Big:
         """The wildcard table between the first day that is there and the as-of day."""
         return wildcard(self.dataset, as_of, self.extent.first or as_of)
 
-    def prepare(self, statement: Callable[..., Statement], as_of: date) -> Statement:
+    def prepare(self, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over the tables themselves."""
-        return statement(self.schema, self.source(as_of))
+        return statement(export)
+
+    def count(self, statement: Statement) -> Sequence[Row]:
+        """The rows of the one statement."""
+        return self.run(statement.sql)
 
     def run(self, sql: str) -> Sequence[Row]:
         """Asks for the bytes first, then runs within the settings' limit."""

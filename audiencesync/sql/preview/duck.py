@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from audiencesync.settings import Events
-    from audiencesync.sql.compile import Statement
+    from audiencesync.sql.compile import Export, Statement
     from audiencesync.sql.preview.stage import Cache
 
 BASE = ("user_pseudo_id", "event_timestamp", "event_name", "event_date")
@@ -113,11 +113,18 @@ class Duck:
         """What stands after FROM."""
         return self.table
 
-    def prepare(self, statement: Callable[..., Statement], as_of: date) -> Statement:
+    def prepare(self, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over the staged columns where there is a cache, else over the source."""
         if self.cache is None or not self.files:
-            return statement(self.schema, self.source(as_of))
-        return self.cache.prepare(self, statement)
+            return statement(export)
+        return self.cache.prepare(self, statement, export)
+
+    def count(self, statement: Statement) -> Sequence[Row]:
+        """The rows of the statement's last step."""
+        *first, last = statement.steps
+        for step in first:
+            self.run(step)
+        return self.run(last)
 
     def run(self, sql: str) -> Sequence[Row]:
         """The rows of a statement by column name."""

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Protocol
 
 from audiencesync.model import Audience
-from audiencesync.sql.compile import Statement
+from audiencesync.sql.compile import Export, Statement
 from audiencesync.sql.dialect import Schema
 
 SENTENCE = "An estimate from the event export, not GA4's own membership."
@@ -102,11 +102,14 @@ class Engine(Protocol):
     def source(self, as_of: date) -> str:
         """What stands after FROM."""
 
-    def prepare(self, statement: Callable[..., Statement], as_of: date) -> Statement:
+    def prepare(self, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over the source, or over something faster that holds the same."""
 
+    def count(self, statement: Statement) -> Sequence[Row]:
+        """The rows of a compiled statement; PreviewError where it fails."""
+
     def run(self, sql: str) -> Sequence[Row]:
-        """The rows of a statement; PreviewError where it fails."""
+        """The rows of a query; PreviewError where it fails."""
 
     def close(self) -> None:
         """Gives the source back."""

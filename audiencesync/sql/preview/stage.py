@@ -1,8 +1,9 @@
-"""A cache of the columns that previews read, sorted by user, beside the workspace's other state.
+"""A cache of the columns that previews read, beside the workspace's other state.
 
 A staged file holds what a statement computes on the export's rows, each expression under the name that its
 text gives it, so a later preview of other audiences over the same files finds what it needs or adds to it.
-The user is a number there: the ids themselves never reach the cache.
+The user is a number there: the ids themselves never reach the cache. Rows are in the order of users and their
+events, so a row's number in the file says all that the columns of the order would.
 """
 
 from __future__ import annotations
@@ -12,23 +13,28 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
-from audiencesync.sql.dialect import DUCKDB, LOWEST, Schema
+from audiencesync.sql.dialect import DUCKDB, Schema
+from audiencesync.sql.facts import Facts, Span
+from audiencesync.sql.values import Values
 
 if TYPE_CHECKING:
-    from audiencesync.sql.compile import Statement
+    from audiencesync.sql.compile import Export, Statement
     from audiencesync.sql.preview.duck import Duck
 
 SMALL = 32 * 1024**2
 """Below this size the files are read as they are: staging would cost more than it saves."""
 LARGEST = 4 * 1024**3
 """The most bytes that the cache may hold."""
-VERSION = 1
+VERSION = 2
 USER = "u"
+POSITION = "file_row_number"
+"""DuckDB's own column of a Parquet file's rows."""
 
 
 def _digest(*parts: str) -> str:
@@ -53,21 +59,23 @@ class Cache:
         """The cache's own folder."""
         return self.state / "staged"
 
-    def prepare(self, duck: Duck, statement: Callable[..., Statement]) -> Statement:
+    def prepare(self, duck: Duck, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over staged columns; over the files themselves where they are small."""
-        direct = statement(duck.schema, duck.table)
+        in_order = statement(replace(export, position=POSITION))
         sizes = [file.stat().st_size for file in duck.files]
-        if not direct.sql or sum(sizes) < self.smallest:
-            return direct
-        wanted = dict.fromkeys([*direct.reads[1:], *always(duck.schema)])
+        if not in_order.sql or sum(sizes) < self.smallest:
+            return statement(export)
+        user, *others = in_order.reads
+        wanted = dict.fromkeys([*always(duck.schema), *(each for each in others if each != POSITION)])
         try:
             staged = self._staged(duck, list(wanted))
         except OSError as error:
             duck.progress(f"the cache cannot be written ({error.strerror}): reading the files themselves")
-            return direct
+            return statement(export)
         names = {expression: DUCKDB.identifier(name_of(expression)) for expression in wanted}
-        table = f"read_parquet({DUCKDB.text(str(staged))})"
-        return statement(duck.schema, table, {direct.reads[0]: USER, **names})
+        table = f"read_parquet({DUCKDB.text(str(staged))}, file_row_number = true)"
+        columns = {user: USER, POSITION: POSITION, **names}
+        return statement(replace(export, source=table, staged=columns, position=POSITION))
 
     def _staged(self, duck: Duck, wanted: Sequence[str]) -> Path:
         identity = self.identity(duck.files)
@@ -123,17 +131,9 @@ class Cache:
 
 
 def always(schema: Schema) -> list[str]:
-    """What nearly every preview reads, so that the next one finds it: day, time, name, order, session."""
-    from audiencesync.sql.facts import BATCH
-    from audiencesync.sql.values import Values
-
+    """What nearly every preview reads, so that the next one finds it: time, day, name, session."""
     values = Values(DUCKDB, schema)
-    batch = [name for name in BATCH if schema.has(name)] or [
-        name for name in ("event_bundle_sequence_id",) if schema.has(name)
-    ]
     found = [values.base("event_timestamp"), values.day(), values.base("event_name")]
-    found += [f"COALESCE({values.base('event_name')}, '')"]
-    found += [f"COALESCE({DUCKDB.cast(DUCKDB.column(name), 'int')}, {LOWEST})" for name in batch]
     with suppress(PreviewError):
         found.append(values.session_id())
     return found
@@ -146,21 +146,25 @@ def _remove(path: Path) -> None:
 
 def _write(duck: Duck, expressions: Sequence[str], path: Path) -> None:
     """Writes beside and renames: a file that is there is whole."""
-    user, time = DUCKDB.column("user_pseudo_id"), DUCKDB.column("event_timestamp")
-    columns = ", ".join(f"{each} AS {DUCKDB.identifier(name_of(each))}" for each in expressions)
-    where = f"{user} IS NOT NULL AND {time} IS NOT NULL"
+    facts = Facts(Values(DUCKDB, duck.schema), Span(date.max))
+    user, moment = DUCKDB.column("user_pseudo_id"), DUCKDB.column("event_timestamp")
+    columns = [f"{each} AS {DUCKDB.identifier(name_of(each))}" for each in expressions]
+    where = f"{user} IS NOT NULL AND {moment} IS NOT NULL"
+    order = ", ".join([USER, moment, *facts.order_reads().values()])
     part = path.with_suffix(f".{os.getpid()}.part")
     duck.run(
-        "CREATE OR REPLACE TEMP TABLE numbered AS SELECT who, ROW_NUMBER() OVER () AS u "
+        "CREATE OR REPLACE TEMP TABLE numbered AS SELECT who, CAST(ROW_NUMBER() OVER () AS UINTEGER) AS u "
         f"FROM (SELECT DISTINCT {user} AS who FROM {duck.table} WHERE {where})"
     )
+    duck.run("SET preserve_insertion_order = true")
     try:
         duck.run(
-            f"COPY (SELECT numbered.u AS u, {columns} FROM {duck.table} AS events "
-            f"JOIN numbered ON numbered.who = {user} WHERE {where} ORDER BY u, {time}) "
+            f"COPY (SELECT numbered.u AS {USER}, {', '.join(columns)} FROM {duck.table} AS events "
+            f"JOIN numbered ON numbered.who = {user} WHERE {where} ORDER BY {order}) "
             f"TO {DUCKDB.text(str(part))} (FORMAT parquet, COMPRESSION zstd)"
         )
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+        duck.run("SET preserve_insertion_order = false")
         duck.run("DROP TABLE IF EXISTS numbered")

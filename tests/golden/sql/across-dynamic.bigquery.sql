@@ -12,6 +12,7 @@ WITH raw AS (
   WHERE `user_pseudo_id` IS NOT NULL
     AND `event_timestamp` IS NOT NULL
     AND `event_date` <= '20240310'
+    AND `event_date` > '20220917'
 ),
 ev AS (
   SELECT
@@ -28,8 +29,7 @@ ev AS (
 usr AS (
   SELECT
     u,
-    BIT_OR(m0) AS e0,
-    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0,
+    (BIT_OR(CASE WHEN d > 20220917 THEN m0 ELSE 0 END) & 1) <> 0 AS r0,
     ARRAY_AGG(m0 IGNORE NULLS ORDER BY ts DESC, o0 DESC, o1 DESC, o2 DESC, n DESC LIMIT 1)[SAFE_OFFSET(0)] AS l0
   FROM ev
   GROUP BY u
@@ -37,7 +37,7 @@ usr AS (
 flags AS (
   SELECT
     usr.u,
-    CASE WHEN ((((l0 & 1) <> 0))) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+    CASE WHEN ((((l0 & 1) <> 0))) AND (r0) THEN 1 ELSE 0 END AS a0
   FROM usr
 ),
 totals AS (

@@ -20,8 +20,7 @@ ev AS (
 usr AS (
   SELECT
     u,
-    BIT_OR(m0) AS e0,
-    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0
+    (BIT_OR(CASE WHEN d > 20220917 THEN m0 ELSE 0 END) & 1) <> 0 AS r0
   FROM ev
   GROUP BY u
 ),
@@ -55,7 +54,7 @@ dys AS (
 flags AS (
   SELECT
     usr.u,
-    CASE WHEN (((y0 & 1) <> 0)) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+    CASE WHEN (((y0 & 1) <> 0)) AND (r0) THEN 1 ELSE 0 END AS a0
   FROM usr
   LEFT JOIN dys ON dys.u = usr.u
 ),

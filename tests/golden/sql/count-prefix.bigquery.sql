@@ -28,8 +28,7 @@ ev AS (
 usr AS (
   SELECT
     u,
-    BIT_OR(m0) AS e0,
-    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0,
+    (BIT_OR(CASE WHEN d > 20220917 THEN m0 ELSE 0 END) & 1) <> 0 AS r0,
     SUM(CASE WHEN (m0 & 1) <> 0 THEN 1 ELSE 0 END) AS u0,
     ARRAY_AGG(CASE WHEN (m0 & 1) <> 0 THEN 1 ELSE 0 END IGNORE NULLS ORDER BY ts, o0, o1, o2, n LIMIT 1)[SAFE_OFFSET(0)] AS u1
   FROM ev
@@ -38,7 +37,7 @@ usr AS (
 flags AS (
   SELECT
     usr.u,
-    CASE WHEN (((u0 >= 2 AND u1 <= 2))) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+    CASE WHEN (((u0 >= 2 AND u1 <= 2))) AND (r0) THEN 1 ELSE 0 END AS a0
   FROM usr
 ),
 totals AS (

@@ -25,14 +25,14 @@ usr AS (
   SELECT
     u,
     BIT_OR(m0) AS e0,
-    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 1) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0
+    (BIT_OR(CASE WHEN d > 20220917 THEN m0 ELSE 0 END) & 1) <> 0 AS r0
   FROM ev
   GROUP BY u
 ),
 flags AS (
   SELECT
     usr.u,
-    CASE WHEN ((e0 & 1) <> 0) AND ((c0 & 1) <> 0) THEN 1 ELSE 0 END AS a0
+    CASE WHEN ((e0 & 1) <> 0) AND (r0) THEN 1 ELSE 0 END AS a0
   FROM usr
 ),
 totals AS (

@@ -25,7 +25,7 @@ usr AS (
   SELECT
     u,
     BIT_OR(m0) AS e0,
-    BIT_OR(CAST(CASE WHEN d > 20240209 AND ((m0 & 2) <> 0) THEN 1 ELSE 0 END AS INT64)) AS c0,
+    (BIT_OR(CASE WHEN d > 20240209 THEN m0 ELSE 0 END) & 2) <> 0 AS r0,
     MAX(CASE WHEN (m0 & 2) <> 0 THEN ts END) AS u0,
     MAX(CASE WHEN (m0 & 1) <> 0 THEN ts END) AS u1
   FROM ev
@@ -34,7 +34,7 @@ usr AS (
 flags AS (
   SELECT
     usr.u,
-    CASE WHEN ((e0 & 2) <> 0) AND ((c0 & 1) <> 0) AND (((e0 & 1) <> 0) AND u1 >= COALESCE(u0, -1)) IS NOT TRUE THEN 1 ELSE 0 END AS a0
+    CASE WHEN ((e0 & 2) <> 0) AND (r0) AND (((e0 & 1) <> 0) AND u1 >= COALESCE(u0, -1)) IS NOT TRUE THEN 1 ELSE 0 END AS a0
   FROM usr
 ),
 totals AS (

@@ -5,14 +5,14 @@ WITH raw AS (
     TRY_CAST("event_date" AS BIGINT) AS d,
     COALESCE(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."int_value" AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."string_value" AS VARCHAR) AS BIGINT)) AS s,
     "event_name" AS f0,
-    COALESCE(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."string_value", CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."int_value" AS VARCHAR), CASE WHEN ABS(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value") < 1e15 AND list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" = FLOOR(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value") THEN CAST(CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" AS VARCHAR) END, CASE WHEN ABS(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value") < 1e15 AND list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" = FLOOR(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value") THEN CAST(CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" AS VARCHAR) END) AS f1
+    CASE WHEN "event_name" IN ('add_to_cart') THEN COALESCE(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."string_value", CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."int_value" AS VARCHAR), CASE WHEN ABS(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value") < 1e15 AND list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" = FLOOR(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value") THEN CAST(CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."double_value" AS VARCHAR) END, CASE WHEN ABS(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value") < 1e15 AND list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" = FLOOR(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value") THEN CAST(CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("event_params", lambda p: p.key = 'method')[1]."value"."float_value" AS VARCHAR) END) END AS f1
   FROM read_parquet('events/*.parquet', union_by_name = true)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'
     AND "event_name" IN ('add_to_cart', 'page_view')
 ),
-ev AS MATERIALIZED (
+ev AS (
   SELECT
     *
   FROM (  SELECT
@@ -24,19 +24,12 @@ ev AS MATERIALIZED (
   FROM raw) AS marked
   WHERE (m0 <> 0)
 ),
-usr AS (
-  SELECT
-    u,
-    BIT_OR(m0) AS e0
-  FROM ev
-  GROUP BY u
-),
 ses AS (
   SELECT
     u,
     s,
     BIT_OR(m0) AS h0,
-    BIT_OR(CAST(CASE WHEN d > 20220917 AND ((m0 & 3) <> 0) THEN 1 ELSE 0 END AS BIGINT)) AS g0
+    BIT_OR(CASE WHEN d > 20220917 THEN m0 ELSE 0 END) AS h20220917_0
   FROM ev
   WHERE s IS NOT NULL
     AND ((m0 & 3) <> 0)
@@ -45,16 +38,15 @@ ses AS (
 vis AS (
   SELECT
     u,
-    BIT_OR(CAST(CASE WHEN (h0 & 1) = 1 AND (h0 & 2) = 2 THEN 1 ELSE 0 END + CASE WHEN (h0 & 1) = 1 AND (h0 & 2) = 2 AND (g0 & 1) <> 0 THEN 2 ELSE 0 END AS BIGINT)) AS k0
+    BIT_OR(CAST(CASE WHEN (h0 & 1) = 1 AND (h0 & 2) = 2 THEN 1 ELSE 0 END + CASE WHEN (h0 & 1) = 1 AND (h0 & 2) = 2 AND ((h20220917_0 & 3) <> 0) THEN 2 ELSE 0 END AS BIGINT)) AS k0
   FROM ses
   GROUP BY u
 ),
 flags AS (
   SELECT
-    usr.u,
+    vis.u,
     CASE WHEN ((k0 & 1) <> 0) AND ((k0 & 2) <> 0) THEN 1 ELSE 0 END AS a0
-  FROM usr
-  LEFT JOIN vis ON vis.u = usr.u
+  FROM vis
 ),
 totals AS (
   SELECT SUM(a0) AS n0

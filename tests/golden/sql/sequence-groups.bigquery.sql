@@ -7,7 +7,7 @@ WITH raw AS (
     COALESCE(CAST(`batch_ordering_id` AS INT64), -9223372036854775808) AS o1,
     COALESCE(CAST(`batch_event_index` AS INT64), -9223372036854775808) AS o2,
     COALESCE(`event_name`, '') AS n,
-    (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.key = 'ga_session_id' LIMIT 1) AS s,
+    CASE WHEN `event_name` IN ('add_to_cart', 'purchase') THEN (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.key = 'ga_session_id' LIMIT 1) END AS s,
     `event_name` AS f0
   FROM (SELECT * FROM `acme.analytics_1.events_*` WHERE _TABLE_SUFFIX BETWEEN '20140101' AND '20240310')
   WHERE `user_pseudo_id` IS NOT NULL
@@ -30,13 +30,6 @@ ev AS (
     CAST(CASE WHEN f0 = 'page_view' THEN 1 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'add_to_cart' THEN 2 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'purchase' THEN 4 ELSE 0 END AS INT64) AS m0
   FROM raw) AS marked
   WHERE (m0 <> 0)
-),
-usr AS (
-  SELECT
-    u,
-    BIT_OR(m0) AS e0
-  FROM ev
-  GROUP BY u
 ),
 q0_0 AS (
   SELECT u, ts, d, o0, o1, o2, n, m0, s
@@ -68,10 +61,9 @@ q0 AS (
 ),
 flags AS (
   SELECT
-    usr.u,
+    q0.u,
     CASE WHEN (q0.t IS NOT NULL) AND (COALESCE(q0.d > 20220917, FALSE)) THEN 1 ELSE 0 END AS a0
-  FROM usr
-  LEFT JOIN q0 ON q0.u = usr.u
+  FROM q0
 ),
 totals AS (
   SELECT SUM(a0) AS n0

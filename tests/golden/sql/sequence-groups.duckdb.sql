@@ -7,7 +7,7 @@ WITH raw AS (
     COALESCE(CAST("batch_ordering_id" AS BIGINT), -9223372036854775808) AS o1,
     COALESCE(CAST("batch_event_index" AS BIGINT), -9223372036854775808) AS o2,
     COALESCE("event_name", '') AS n,
-    COALESCE(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."int_value" AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."string_value" AS VARCHAR) AS BIGINT)) AS s,
+    CASE WHEN "event_name" IN ('add_to_cart', 'purchase') THEN COALESCE(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."int_value" AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."string_value" AS VARCHAR) AS BIGINT)) END AS s,
     "event_name" AS f0
   FROM read_parquet('events/*.parquet', union_by_name = true)
   WHERE "user_pseudo_id" IS NOT NULL
@@ -15,7 +15,7 @@ WITH raw AS (
     AND "event_date" <= '20240310'
     AND "event_name" IN ('add_to_cart', 'page_view', 'purchase')
 ),
-ev AS MATERIALIZED (
+ev AS (
   SELECT
     *
   FROM (  SELECT
@@ -30,13 +30,6 @@ ev AS MATERIALIZED (
     CAST(CASE WHEN f0 = 'page_view' THEN 1 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'add_to_cart' THEN 2 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'purchase' THEN 4 ELSE 0 END AS BIGINT) AS m0
   FROM raw) AS marked
   WHERE (m0 <> 0)
-),
-usr AS (
-  SELECT
-    u,
-    BIT_OR(m0) AS e0
-  FROM ev
-  GROUP BY u
 ),
 q0_0 AS (
   SELECT u, ts, d, o0, o1, o2, n, m0, s
@@ -68,10 +61,9 @@ q0 AS (
 ),
 flags AS (
   SELECT
-    usr.u,
+    q0.u,
     CASE WHEN (q0.t IS NOT NULL) AND (COALESCE(q0.d > 20220917, FALSE)) THEN 1 ELSE 0 END AS a0
-  FROM usr
-  LEFT JOIN q0 ON q0.u = usr.u
+  FROM q0
 ),
 totals AS (
   SELECT SUM(a0) AS n0

@@ -29,13 +29,6 @@ ev AS (
   FROM raw) AS marked
   WHERE (m0 <> 0)
 ),
-usr AS (
-  SELECT
-    u,
-    BIT_OR(m0) AS e0
-  FROM ev
-  GROUP BY u
-),
 q0_0 AS (
   SELECT u, ts, d, o0, o1, o2, n, m0
   FROM ev
@@ -71,10 +64,9 @@ q0 AS (
 ),
 flags AS (
   SELECT
-    usr.u,
+    q0.u,
     CASE WHEN (q0.t IS NOT NULL) AND (COALESCE(q0.d > 20220917, FALSE)) THEN 1 ELSE 0 END AS a0
-  FROM usr
-  LEFT JOIN q0 ON q0.u = usr.u
+  FROM q0
 ),
 totals AS (
   SELECT SUM(a0) AS n0
