@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from audiencesync.sql.compile import Export, Statement
 
 LABELS = {"application": "audiencesync", "command": "preview"}
-_DAILY = re.compile(r"events_(\d{8})")
+PATIENCE = 20.0
+"""Seconds in which a listing without an answer is asked for again; Google's client takes ten minutes."""
+TIMEOUT = 60.0
+"""Seconds that one answer may take; without it Google's client waits for ever."""
+_DAILY = re.compile(r"events_(20[0-9]{6})")
+_ADDRESS = re.compile(r"^[A-Z]+ https?://\S+: ")
 _KINDS = {
     **dict.fromkeys(("INTEGER", "INT64"), "int"),
     **dict.fromkeys(("FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"), "float"),
@@ -57,19 +63,51 @@ def human(count: int) -> str:
     return f"{size:.2f} TiB"
 
 
+def _day(name: str) -> date | None:
+    """The day of a daily table, None for any other table."""
+    found = _DAILY.fullmatch(name)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+
+
+def _line(text: object) -> str:
+    """The first line; what follows it is a statement, a server's whole answer or a page of a proxy."""
+    lines = str(text).strip().splitlines() or ["no reason given"]
+    return lines[0][:300].rstrip(".")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in one line, without the addresses, ids and statement that Google's client adds."""
+    from google.api_core.exceptions import RetryError
+    from google.auth.exceptions import TransportError
+
+    from audiencesync.http.transport import explain
+
+    cause = error.cause if isinstance(error, RetryError) else error
+    if isinstance(cause, (OSError, TransportError)):
+        return f"no answer: {explain(cause, (TIMEOUT, TIMEOUT))}"
+    stated: dict[str, Any] = next(iter(getattr(cause, "errors", ())), {})
+    message = stated.get("message") or _ADDRESS.sub("", str(getattr(cause, "message", "") or cause))
+    if stated.get("reason") == "bytesBilledLimitExceeded":
+        return f"{_line(message)}: raise events.maximumBytesBilled, or preview fewer audiences"
+    return _line(message)
+
+
 @contextmanager
 def _said(what: str) -> Iterator[None]:
-    """Turns Google's errors into one sentence."""
+    """Turns the errors of Google's client into one sentence."""
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
     try:
         yield
     except GoogleAuthError as error:
-        raise PreviewError(f"BigQuery needs credentials: {error}") from None
-    except GoogleAPIError as error:
-        message = str(getattr(error, "message", "") or error).strip().splitlines()[0]
-        raise PreviewError(f"BigQuery, {what}: {message}") from None
+        # What follows the first part is a server's whole answer, or quotes the credentials.
+        raise PreviewError(f"BigQuery needs credentials: {_line(next(iter(error.args), ''))}") from None
+    except (GoogleAPIError, OSError) as error:
+        raise PreviewError(f"BigQuery, {what}: {_reason(error)}") from None
 
 
 @dataclass(slots=True)
@@ -86,19 +124,21 @@ class Big:
     bytes_billed: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        from google.cloud.bigquery import DEFAULT_RETRY
+
+        patient = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE), "timeout": TIMEOUT}
         with _said(f"listing {self.dataset}"):
-            names = [each.table_id for each in self.client.list_tables(self.dataset)]
-        days = sorted(found[1] for name in names if (found := _DAILY.fullmatch(name)))
+            names = [each.table_id for each in self.client.list_tables(self.dataset, **patient)]
+        days = [day for name in names if (day := _day(name))]
         if not days:
             raise PreviewError(f"{self.dataset} holds no daily table events_YYYYMMDD")
-        newest = f"{self.dataset}.events_{days[-1]}"
+        newest = f"{self.dataset}.events_{max(days):%Y%m%d}"
         with _said(f"reading the columns of {newest}"):
-            self.schema = schema_of(self.client.get_table(newest).schema)
+            self.schema = schema_of(self.client.get_table(newest, **patient).schema)
         for name in BASE:
             if not self.schema.has(name):
                 raise PreviewError(f"{newest} has no column {name}: it is no GA4 event export")
-        first, last = (datetime.strptime(day, "%Y%m%d").date() for day in (days[0], days[-1]))  # noqa: DTZ007 - days
-        self.extent = Extent(first, last, None)
+        self.extent = Extent(min(days), max(days), None)
 
     def source(self, as_of: date) -> str:
         """The wildcard table between the first day that is there and the as-of day."""
@@ -127,7 +167,9 @@ class Big:
                 f"({self.maximum}): raise it, or preview fewer audiences"
             )
         with _said("running the query"):
-            config = bigquery.QueryJobConfig(maximum_bytes_billed=self.maximum, labels=LABELS)
+            config = bigquery.QueryJobConfig(labels=LABELS)
+            if self.maximum is not None:  # the client would send None as the text "None"
+                config.maximum_bytes_billed = self.maximum
             job = self.client.query(sql, job_config=config)
             rows = [dict(row.items()) for row in job.result()]
         self.bytes_billed = (self.bytes_billed or 0) + int(job.total_bytes_billed or 0)
@@ -148,6 +190,12 @@ def open_source(events: Events, *, progress: Progress) -> Big:
             "pip install 'audiencesync[bigquery]'"
         ) from None
     project = events.bigquery.rpartition(".")[0]
-    with _said("signing in"):
-        client = bigquery.Client(project=project, location=events.location or None)
-    return Big(client, events.bigquery, events.maximum_bytes_billed, progress)
+    with _said("signing in"), warnings.catch_warnings():
+        # google-auth warns on stderr of quota projects: a refusal says it where it matters.
+        warnings.simplefilter("ignore")
+        client: Any = bigquery.Client(project=project, location=events.location or None)
+    try:
+        return Big(client, events.bigquery, events.maximum_bytes_billed, progress)
+    except PreviewError:
+        client.close()
+        raise
