@@ -10,7 +10,7 @@ import pytest
 
 from audiencesync.errors import PreviewError, UsageError
 from audiencesync.settings import Events
-from audiencesync.sql.preview import Comparison, Report, events_at, members, preview, stage, statement
+from audiencesync.sql.preview import Comparison, Report, duck, events_at, members, preview, stage, statement
 from audiencesync.sql.readings import that_matter
 from audiencesync.wire import from_api
 from tests.sql import cases
@@ -200,9 +200,27 @@ def test_a_file_without_rows_is_named(tmp_path: Path) -> None:
     write(tmp_path / "full.parquet", ROWS)
     with duckdb.connect() as connection:
         connection.execute(f"COPY (FROM '{tmp_path}/full.parquet' LIMIT 0) TO '{tmp_path}/empty.parquet'")
-    (tmp_path / "full.parquet").unlink()
-    with pytest.raises(PreviewError, match=r"empty\.parquet holds no rows"):
-        run(tmp_path, Comparison("k", None, A), source=Events(parquet="*.parquet"))
+        connection.execute(f"ATTACH '{tmp_path}/empty.duckdb' AS made")
+        connection.execute(f"CREATE TABLE made.events AS FROM '{tmp_path}/empty.parquet'")
+    for _ in range(2):
+        with pytest.raises(PreviewError, match=r"empty\.parquet holds no rows"):
+            run(tmp_path, Comparison("k", None, A), source=Events(parquet="*.parquet"))
+        (tmp_path / "full.parquet").unlink(missing_ok=True)
+    with pytest.raises(PreviewError, match=r"table events of .*empty\.duckdb holds no rows"):
+        run(tmp_path, Comparison("k", None, A), source=Events(duckdb="empty.duckdb", table="events"))
+
+
+def test_what_does_not_fit_into_memory_goes_to_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with duck.connect() as connection:
+        connection.execute("SET memory_limit = '60MB'")
+        connection.execute("CREATE TEMP TABLE t AS SELECT md5(range::VARCHAR) AS h FROM range(3_000_000)")
+        (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+        assert list(Path(folder).iterdir())
+        assert Path(folder).stat().st_mode & 0o077 == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_table_of_a_duckdb_file_is_read_and_not_written(folder: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import glob
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +47,16 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"SET temp_directory = {DUCKDB.text(_spill_folder())}")
     return connection
+
+
+@cache
+def _spill_folder() -> str:
+    """This process's own folder for what does not fit into memory; DuckDB's default is the current folder."""
+    folder = tempfile.mkdtemp(prefix="audiencesync-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _first_line(error: Exception) -> str:
@@ -226,10 +239,13 @@ def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> Schema:
 
     try:
         relation = connection.sql(f"SELECT * FROM read_parquet({exactly(file)})")
+        count = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({exactly(file)})").fetchall()
     except duckdb.Error as error:
         raise PreviewError(f"{file} cannot be read as Parquet: {_first_line(error)}") from None
     schema = schema_of(relation)
     _need_base(schema, str(file))
+    if count == [(0,)]:
+        raise PreviewError(f"{file} holds no rows: export it again, or take it away")
     return schema
 
 
