@@ -13,24 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from audiencesync.sql.dialect import LOWEST, Typed
+from audiencesync.sql.masks import Flags, held, some, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from datetime import date
 
     from audiencesync.sql.dialect import Dialect
+    from audiencesync.sql.masks import Bit, Words
     from audiencesync.sql.values import Test, Values
 
-WORD = 62
 BATCH = ("batch_page_id", "batch_ordering_id", "batch_event_index")
-
-
-@dataclass(frozen=True, slots=True)
-class Bit:
-    """One bit of the events' masks."""
-
-    word: int
-    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,55 +37,6 @@ class Need:
         """The events of both."""
         either = None if self.names is None or other.names is None else self.names | other.names
         return Need(either, min(self.after, other.after))
-
-
-@dataclass(slots=True)
-class Flags:
-    """Conditions that are packed as bits into columns of one query; `prefix` names the columns."""
-
-    prefix: str
-    known: dict[str, Bit] = field(default_factory=dict)
-
-    def add(self, sql: str) -> Bit:
-        """The bit of a condition; equal conditions share one."""
-        count = len(self.known)
-        return self.known.setdefault(sql, Bit(count // WORD, 1 << count % WORD))
-
-    def columns(self, write: str = "{}") -> list[str]:
-        """`expression AS name` for each word; `write` wraps the expression."""
-        words: dict[int, list[str]] = {}
-        for sql, bit in self.known.items():
-            words.setdefault(bit.word, []).append(f"CASE WHEN {sql} THEN {bit.value} ELSE 0 END")
-        return [f"{write.format(' + '.join(cases))} AS {self.prefix}{word}" for word, cases in words.items()]
-
-    def names(self) -> list[str]:
-        """The names of the columns."""
-        return [f"{self.prefix}{word}" for word in sorted({bit.word for bit in self.known.values()})]
-
-
-Words = tuple[tuple[int, int], ...]
-"""Bits by their word: (word, value of all its bits)."""
-
-
-def some(prefix: str, bits: Iterable[Bit]) -> str:
-    """Whether one of the bits is set in the masks of that prefix."""
-    return _some(prefix, _words(bits))
-
-
-def _some(prefix: str, words: Words) -> str:
-    return " OR ".join(f"({prefix}{word} & {value}) <> 0" for word, value in words) or "FALSE"
-
-
-def every(prefix: str, bits: Iterable[Bit]) -> str:
-    """Whether all of the bits are set."""
-    return " AND ".join(f"({prefix}{word} & {value}) = {value}" for word, value in _words(bits)) or "TRUE"
-
-
-def _words(bits: Iterable[Bit]) -> Words:
-    words: dict[int, int] = {}
-    for bit in bits:
-        words[bit.word] = words.get(bit.word, 0) | bit.value
-    return tuple(sorted(words.items()))
 
 
 class Chains(Protocol):
@@ -186,7 +130,7 @@ class Facts:
 
     def user_has_after(self, day: int, bits: Iterable[Bit]) -> str:
         """The same for the events after a day; the name of a column."""
-        return self.user_days.setdefault((_words(bits), day), f"r{len(self.user_days)}")
+        return self.user_days.setdefault((words_of(bits), day), f"r{len(self.user_days)}")
 
     def user_column(self, sql: str) -> str:
         """The name of an aggregate over the user's events."""
@@ -368,8 +312,8 @@ class Facts:
         query = _select([*keep, *self.masks.columns(self._wide())], source)
         if self.every_after is not None or not self.masks.known:
             return query
-        held = " OR ".join(f"{name} <> 0" for name in self.masks.names())
-        return _select(["*"], f"({query}) AS marked", [f"({held})"])
+        marked = " OR ".join(f"{name} <> 0" for name in self.masks.names())
+        return _select(["*"], f"({query}) AS marked", [f"({marked})"])
 
     def _wide(self) -> str:
         return self.dialect.cast("{}", "int")
@@ -380,7 +324,7 @@ class Facts:
         for (words, day), name in self.user_days.items():
             # Bits asked for by several days: their latest day answers all. Else one mask answers all bits.
             if asked.count(words) > 1:
-                columns.append(f"MAX(CASE WHEN {_some('m', words)} THEN d END) > {day} AS {name}")
+                columns.append(f"MAX(CASE WHEN {held('m', words)} THEN d END) > {day} AS {name}")
             else:
                 masks = ((f"BIT_OR({self._late(word, day)})", value) for word, value in words)
                 ways = [f"({mask} & {value}) <> 0" for mask, value in masks]
@@ -406,7 +350,7 @@ class Facts:
 
     def _sessions(self) -> str:
         columns = ["u", "s"]
-        columns += [f"BIT_OR(m{word}) AS h{word}" for word, _ in _words(self.session_bits)]
+        columns += [f"BIT_OR(m{word}) AS h{word}" for word, _ in words_of(self.session_bits)]
         columns += [
             f"BIT_OR({self._late(word, day)}) AS h{day}_{word}"
             for day, words in self.session_days.items()

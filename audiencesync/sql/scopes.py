@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from audiencesync.errors import PreviewError
 from audiencesync.fields import Operation, Scope
 from audiencesync.model import BetweenFilter, EventFilter, FieldFilter, Not, NumericFilter
-from audiencesync.sql.facts import every, some
+from audiencesync.sql.masks import every, some
 from audiencesync.sql.values import COUNT, Test, all_of, any_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from audiencesync.model import AnyOf, Condition, Leaf, SimpleFilter
-    from audiencesync.sql.facts import Bit, Facts
+    from audiencesync.sql.facts import Facts
+    from audiencesync.sql.masks import Bit
     from audiencesync.sql.readings import Readings
 
 

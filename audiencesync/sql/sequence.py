@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from audiencesync.errors import PreviewError
 from audiencesync.fields import Scope
 from audiencesync.model import FieldFilter, Not
-from audiencesync.sql.facts import some
+from audiencesync.sql.masks import some
 from audiencesync.sql.scopes import Held, event_test, in_session, same_event
 from audiencesync.sql.values import all_of
 
 if TYPE_CHECKING:
     from audiencesync.model import SequenceFilter, Step
-    from audiencesync.sql.facts import Bit, Facts
+    from audiencesync.sql.facts import Facts
+    from audiencesync.sql.masks import Bit
     from audiencesync.sql.readings import Readings
 
 _ENDS = (("ts", "t"), ("d", "d"))
