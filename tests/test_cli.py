@@ -471,7 +471,21 @@ def test_a_preview_compares_with_what_ga4_holds(shell: Shell, events: str) -> No
     assert shell("plan", "--preview") == 1
     shell.edit("audiencesync", "targets:", f"events: {{parquet: {events}}}\ntargets:")
     assert shell("plan", "--preview") == 0
-    assert "2 -> 1 users (+1, -2)" in shell.out
+    assert "2 -> 1 user (+1, -2)" in shell.out
+
+
+def test_a_plan_whose_users_cannot_be_counted_is_shown_all_the_same(shell: Shell, tmp_path: Path) -> None:
+    (shell.folder / "audiencesync.yaml").write_text(
+        (shell.folder / "audiencesync.yaml").read_text() + "events: {parquet: nowhere.parquet}\n"
+    )
+    plan = tmp_path / "plan.json"
+    found = shell.json("plan", "--preview", "--out", str(plan))
+    assert (shell.code, found["error"]["code"]) == (1, "preview")
+    assert [action["key"] for action in found["actions"]] == ["buyers"]
+    assert json.loads(plan.read_text())["digest"] == found["digest"]
+    assert shell("plan", "--preview") == 1
+    assert "Plan: 1 to create" in shell.out
+    assert "error: no Parquet file at" in shell.err
 
 
 def test_a_preview_compares_with_a_revision(shell: Shell, events: str) -> None:

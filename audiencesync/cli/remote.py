@@ -24,7 +24,7 @@ from audiencesync.cli.frame import (
     command,
     output_format,
 )
-from audiencesync.errors import StalePlanError, StoppedError, UsageError
+from audiencesync.errors import PreviewError, StalePlanError, StoppedError, UsageError
 from audiencesync.guards import permit
 from audiencesync.live import Live
 from audiencesync.planfile import PlanFile
@@ -112,10 +112,20 @@ def plan_command(
     plan = audiencesync.compare(
         workspace, frame.target, lives, selection=keys, archive_everything=archive_everything
     )
-    previews = _previews(frame, workspace, plan) if preview else None
     if out is not None:
         writing.put(out, planfile.write_text(plan))
         frame.note(f"the plan is in {out}; carry it out with `audiencesync apply {out}`")
+    try:
+        previews = _previews(frame, workspace, plan) if preview else None
+    except PreviewError as error:
+        # A plan is a plan without its numbers too; the exit code tells that they are missing.
+        from audiencesync.report import plans
+
+        if format_ == "json":
+            frame.document = plans.document(plan)
+        else:
+            _show_plan(frame, plan, format_)
+        return frame.fail(error)
     _show_plan(frame, plan, format_, previews)
     return _plan_code(plan, detailed=detailed_exitcode)
 

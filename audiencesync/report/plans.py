@@ -264,5 +264,5 @@ def document(
         estimates = {each.key: numbers.entry(each) for each in previews.estimates}
         for entry in data["actions"]:
             entry["preview"] = estimates.get(entry["key"])
-        data["preview"] = {"asOf": str(previews.as_of), "engine": previews.engine}
+        data["preview"] = numbers.foundation(previews)
     return data

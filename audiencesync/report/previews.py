@@ -100,16 +100,19 @@ def users(estimate: Estimate) -> str:
         return f"cannot preview: {estimate.not_previewable}"
     before, after = estimate.before, estimate.after
     if after is None:
-        return "no users counted" if before is None else f"{before:,} users before"
-    if before is None:
-        shown = f"{after:,} users"
-    else:
+        return "no users counted" if before is None else f"{_counted(before)} before"
+    shown = _counted(after)
+    if before is not None:
         gained, lost = estimate.gained or 0, estimate.lost or 0
-        shown = f"{before:,} -> {after:,} users (+{gained:,}, -{lost:,})"
+        shown = f"{before:,} -> {shown} (+{gained:,}, -{lost:,})"
     if estimate.band:
         low, high = estimate.band
         shown += f" ({low:,} to {high:,} over the undocumented readings)"
     return shown
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} user{'' if count == 1 else 's'}"
 
 
 def flag(estimate: Estimate) -> str:
@@ -195,14 +198,26 @@ def entry(estimate: Estimate) -> Document:
         "band": list(estimate.band) if estimate.band else None,
         "notPreviewable": estimate.not_previewable or None,
         "caveats": list(estimate.caveats),
+        "flag": flag(estimate) or None,
+    }
+
+
+def foundation(report: Report) -> Document:
+    """What the numbers rest on, as JSON data."""
+    window = report.window
+    return {
+        "asOf": str(report.as_of),
+        "engine": report.engine,
+        "window": [str(day) for day in window] if isinstance(window, tuple | list) else None,
+        "note": DISCLAIMER,
     }
 
 
 def document(report: Report | None, error: Reason | None = None) -> Document:
     """The estimates as JSON data; none where an error came before them."""
+    nothing = dict.fromkeys(("asOf", "engine", "window", "note"))
     return {
         **head(error),
-        "asOf": str(report.as_of) if report else None,
-        "engine": report.engine if report else None,
+        **(foundation(report) if report else nothing),
         "previews": [entry(estimate) for estimate in report.estimates] if report else [],
     }

@@ -74,6 +74,8 @@ def test_nothing_to_do_is_said_plainly() -> None:
         (Estimate("a", 1_204, 1_377, 190, 17), "1,204 -> 1,377 users (+190, -17)"),
         (Estimate("a", None, 12_099, band=(11_870, 12_340)), BAND),
         (Estimate("a", None, 5), "5 users"),
+        (Estimate("a", None, 1), "1 user"),
+        (Estimate("a", 2, 1, 0, 1), "2 -> 1 user (+0, -1)"),
         (Estimate("a", 5), "5 users before"),
         (Estimate("a"), "no users counted"),
         (Estimate("a", not_previewable="metrics"), "cannot preview: metrics"),
@@ -109,9 +111,13 @@ def test_previews_as_json() -> None:
         "band": [11_870, 12_340],
         "notPreviewable": None,
         "caveats": [],
+        "flag": None,
     }
     assert data["previews"][3]["notPreviewable"] == "there is no column for customItem:size"
-    assert previews.document(None, Reason("preview", "no"))["previews"] == []
+    assert "estimate from the event export" in data["note"]
+    empty = previews.document(None, Reason("preview", "no"))
+    assert empty["previews"] == []
+    assert set(empty) == set(data)
 
 
 def test_previews_say_that_they_are_estimates_and_what_they_rest_on() -> None:

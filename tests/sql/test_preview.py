@@ -123,6 +123,31 @@ def test_periods_longer_than_the_data_are_caveats(folder: Path) -> None:
     assert "the data ends on 2024-03-10, before the as-of day 2024-03-12" in late.caveats
 
 
+def test_a_sequence_longer_than_the_data_is_a_caveat(folder: Path) -> None:
+    for slow in (step([named("b")], within="259201s"), step([named("b")])):
+        longest = "" if slow.get("constraintDuration") else "345600s"
+        audience = from_api(body(steps(ALL, step([named("a")]), slow, longest=longest), days=3))
+        (found,) = run(folder, Comparison("k", None, audience)).estimates
+        (caveat,) = found.caveats
+        assert caveat.startswith(
+            f"a sequence may take {'4' if longest else '3.00001'} days, the data covers 3"
+        )
+    exact = from_api(body(steps(ALL, step([named("a")]), step([named("b")]), longest="259200s"), days=3))
+    assert run(folder, Comparison("k", None, exact)).estimates[0].caveats == ()
+
+
+def test_the_caveats_of_the_base_are_told(folder: Path) -> None:
+    source = from_api(body(simple(EVENT, [text("source", "google")]), days=3))
+    plain = from_api(body(simple(EVENT, [named("a")]), days=3))
+    changed, gone, both = run(
+        folder, Comparison("c", source, plain), Comparison("g", source, None), Comparison("b", source, source)
+    ).estimates
+    (caveat,) = gone.caveats
+    assert caveat.startswith("source is approximate: ")
+    assert changed.caveats == (f"of the base: {caveat}",)
+    assert both.caveats == (caveat,)
+
+
 def test_the_band_is_the_range_over_the_readings(folder: Path) -> None:
     twice = from_api(body(steps(ALL, step([named("a")]), step([named("a")]))))
     found, plain = run(folder, Comparison("k", None, twice), Comparison("p", None, A), band=True).estimates

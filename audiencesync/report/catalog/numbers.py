@@ -31,7 +31,7 @@ class Numbers:
     as_of: str = ""
     engine: str = ""
     users: Mapping[str, Users] = field(default_factory=dict)
-    window: None = None
+    window: tuple[str, ...] | None = None
 
     @property
     def estimates(self) -> Sequence[Users]:
@@ -60,7 +60,16 @@ def read(text: str, name: str) -> Numbers:
         _text(data.get("asOf"), "asOf", name),
         _text(data.get("engine"), "engine", name),
         {each.key: each for each in found},
+        _window(data.get("window"), name),
     )
+
+
+def _window(value: object, name: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - first and last day
+        raise _refusal(name, "window is no pair of days")
+    return tuple(_text(each, "a day of window", name) for each in value)
 
 
 def _users(entry: Any, name: str) -> Users:  # noqa: ANN401 - JSON

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 
 from audiencesync.canonical import canonical
-from audiencesync.model import Audience, EventFilter, Not, SimpleFilter
+from audiencesync.model import Audience, EventFilter, Not, SequenceFilter, SimpleFilter
 from audiencesync.sql.compile import Entry, Pair, Statement
 from audiencesync.sql.preview.records import Comparison, Estimate, Extent, Row
 from audiencesync.sql.readings import OTHERS, that_matter
+
+DAY = 24 * 60 * 60 * 10**9
+"""Nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,9 @@ class Plan:
         reason = refused.get(f"a{number}")
         if reason is None and request.after is None:
             reason = refused.get(f"b{number}")
-        caveats = [*run.statement.caveats.get(f"a{number}", ())]
-        if request.after is not None and reason is None:
-            caveats += _window_caveats(request.after, run.as_of, run.extent)
+        caveats = list(_caveats(f"a{number}", request.after, run))
+        of_base = [each for each in _caveats(f"b{number}", request.before, run) if each not in caveats]
+        caveats += of_base if request.after is None else [f"of the base: {each}" for each in of_base]
         base = request.before_fault or refused.get(f"b{number}", "")
         if base and base != reason:
             caveats.append(f"the base cannot be previewed: {base}")
@@ -82,6 +85,14 @@ class Plan:
             not_previewable=reason,
             caveats=tuple(dict.fromkeys(caveats)),
         )
+
+
+def _caveats(name: str, audience: Audience | None, run: _Run) -> Iterator[str]:
+    """Why the count of one entry may be off; nothing where it was not counted."""
+    if audience is None or name in run.statement.refused:
+        return
+    yield from run.statement.caveats.get(name, ())
+    yield from _window_caveats(audience, run.as_of, run.extent)
 
 
 def _int(value: int | str | None) -> int | None:
@@ -110,6 +121,17 @@ def _window_caveats(audience: Audience, as_of: date, extent: Extent) -> Iterator
     periods = [days_ for days_ in _periods(plain) if days_ > days]
     if periods:
         yield f"inAnyNDayPeriod is {max(periods)} days, {covered}"
+    longest = max(_durations(plain), default=0)
+    if longest > days * DAY:
+        yield f"a sequence may take {longest / DAY:g} days, {covered}"
+
+
+def _durations(audience: Audience) -> Iterator[int]:
+    """How long sequences and their steps may take, in nanoseconds."""
+    for clause in audience.clauses:
+        if isinstance(clause.filter, SequenceFilter):
+            yield clause.filter.maximum_duration or 0
+            yield from (step.constraint_duration or 0 for step in clause.filter.steps)
 
 
 def _periods(audience: Audience) -> Iterator[int]:
