@@ -31,6 +31,7 @@ EVENTS_OF_A_USER = 36
 TODAY = date(2026, 12, 1)
 FIRST, LAST = "20261029", "20261128"
 """The membership of 30 days: after the first day, up to the last."""
+BATCH = ("batch_page_id", "batch_ordering_id", "batch_event_index")
 FLAT = "user_pseudo_id, event_timestamp, event_name, event_date, device.category"
 Json = dict[str, Any]
 
@@ -203,6 +204,47 @@ def _polars_simple(path: Path) -> int:
     return int(rows.select(pl.col("user_pseudo_id").n_unique()).collect().item())
 
 
+def _polars_session(path: Path) -> int:
+    import polars as pl
+
+    def parameter(key: str) -> pl.Expr:
+        found = pl.element().filter(pl.element().struct.field("key") == key)
+        value = found.struct.field("value").struct.field("int_value").first()
+        return pl.col("event_params").list.eval(value).list.first()
+
+    rows = pl.scan_parquet(path).filter(
+        pl.col("event_name").is_in(["view_item", "add_to_cart"]), pl.col("event_date") <= LAST
+    )
+    rows = rows.select("user_pseudo_id", "event_name", "event_date", s=parameter("ga_session_id"),
+                       value=parameter("value"))  # fmt: skip
+    cart = pl.col("event_name") == "add_to_cart"
+    rows = rows.filter(pl.col("s").is_not_null(), cart | (pl.col("value") > 50))
+    sessions = rows.group_by("user_pseudo_id", "s").agg(
+        carts=cart.any(), views=(~cart).any(), late=(pl.col("event_date") > FIRST).any()
+    )
+    members = sessions.filter(pl.col("carts"), pl.col("views"), pl.col("late"))
+    return int(members.select(pl.col("user_pseudo_id").n_unique()).collect().item())
+
+
+def _polars_sequence(path: Path) -> int:
+    import polars as pl
+
+    names, within = ("view_item", "add_to_cart", "purchase"), 7 * 24 * 3600 * 1_000_000
+    rows = pl.scan_parquet(path).filter(
+        pl.col("event_name").is_in(names), pl.col("event_date") <= LAST
+    ).select("user_pseudo_id", "event_timestamp", "event_name", "event_date", *BATCH)  # fmt: skip
+    rows = rows.sort("user_pseudo_id", "event_timestamp", *BATCH, "event_name")
+    moment, ended = pl.col("event_timestamp"), pl.lit(value=True)
+    for index, name in enumerate(names):
+        found = pl.when(pl.col("event_name") == name, ended).then(moment)
+        rows = rows.with_columns(found.alias(f"x{index}"))
+        before = pl.col(f"x{index}").forward_fill().shift(1).over("user_pseudo_id")
+        rows = rows.with_columns(before.alias(f"b{index}"))
+        ended = moment - pl.col(f"b{index}") <= within
+    members = rows.filter(pl.col("x2").is_not_null(), pl.col("event_date") > FIRST)
+    return int(members.select(pl.col("user_pseudo_id").n_unique()).collect().item())
+
+
 def _python_sequence(path: Path) -> int:
     """The same sequence by a loop over each user's events: the fewest lines that are right."""
     names, within = ("view_item", "add_to_cart", "purchase"), 7 * 24 * 3600 * 1_000_000
@@ -237,6 +279,8 @@ MEASURED: dict[str, Callable[[Path, Path], Any]] = {
     "10 audiences, staged": lambda path, cache: sum(filter(None, _count(path, many(10), cache))),
     "100 audiences, staged": lambda path, cache: sum(filter(None, _count(path, many(100), cache))),
     "polars, simple": lambda path, _: _polars_simple(path),
+    "polars, session": lambda path, _: _polars_session(path),
+    "polars, sequence": lambda path, _: _polars_sequence(path),
     "Python, sequence": lambda path, _: _python_sequence(path),
 }
 
