@@ -51,7 +51,10 @@ def _param(key: str, filled: str, sql: str) -> str:
 
 
 def write_events(path: Path, count: int) -> None:
-    """Whole histories over 90 days, in the order of their days as the export has them."""
+    """Whole histories over 90 days, in the order of their days as the export has them.
+
+    An event has ten parameters on average, which is what Google's public sample of an export has.
+    """
     users = count // EVENTS_OF_A_USER
     names = "['page_view', 'user_engagement', 'scroll', 'view_item', 'session_start', 'view_promotion', "
     names += "'add_to_cart', 'begin_checkout', 'purchase', 'view_search_results']"
@@ -67,15 +70,18 @@ def write_events(path: Path, count: int) -> None:
             _param("session_engaged", "string_value", "h2 % 2"),
             _param("engagement_time_msec", "int_value", "h2 % 60000"),
             _param("value", "int_value", "h2 % 300"),
+            _param("engaged_session_event", "int_value", "1"),
+            _param("page_referrer", "string_value", "'https://www.search.example/results/' || page"),
         )
     )
+    campaign = ", ".join(_param(key, "string_value", "page") for key in ("source", "medium", "campaign"))
     duckdb.execute("SET enable_progress_bar = false")
     duckdb.execute(
         f"""
         COPY (
           SELECT strftime(make_timestamp(ts), '%Y%m%d') AS event_date, ts AS event_timestamp,
             ({names})[list_position(list_transform({shares}, lambda s: s > h % 100), true)] AS event_name,
-            [{params}] AS event_params,
+            [{params}] || CASE WHEN h % 3 = 0 THEN [{campaign}] ELSE [] END AS event_params,
             (10000000 + user_no * 37) || '.' || (1600000000 + user_no * 11) AS user_pseudo_id,
             {{category: ['desktop', 'mobile', 'tablet'][user_no % 3 + 1]}} AS device,
             {{country: ['United States', 'Germany', 'India', 'Canada'][user_no % 4 + 1]}} AS geo,
