@@ -342,6 +342,8 @@ def test_staged_columns_give_the_same_numbers(folder: Path) -> None:
     plain = run(folder, *requests)
     assert run(folder, *requests, cache_dir=folder / "cache") == plain
     assert run(folder, *requests, cache_dir=folder / "cache") == plain
+    for request, together in zip(requests, plain.estimates, strict=True):
+        assert run(folder, request, cache_dir=folder / "cache").estimates == (together,)
 
 
 @pytest.mark.usefixtures("staging")
