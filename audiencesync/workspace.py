@@ -69,21 +69,40 @@ def _problem(path: str, rule: str, message: str, way: str) -> Problem:
     return Problem(Location(path, 1, 1), rule, message, help=way)
 
 
+def outside_link(path: str) -> Problem:
+    """Says of a link that it leads out of the workspace."""
+    message = "this link leads out of the workspace, so its target is not read"
+    return _problem(path, "outside-link", message, "put the file itself here")
+
+
+def unreadable(path: str, reason: str) -> Problem:
+    """Says of a file why it cannot be read."""
+    return _problem(path, "unreadable-file", f"this file cannot be read: {reason}", "correct its rights")
+
+
 def _read(path: Path, home: Path | None) -> bytes | Problem:
     """A file's bytes, one more than the largest file may have; `home` bounds where links may lead."""
     name = str(path)
     try:
         real = path.resolve(strict=True)
         if home is not None and path.is_symlink() and not real.is_relative_to(home):
-            message = "this link leads out of the workspace, so its target is not read"
-            return _problem(name, "outside-link", message, "put the file itself here")
+            return outside_link(name)
         if not stat.S_ISREG(real.stat().st_mode):
             return _problem(name, "unreadable-file", "this is not a regular file", "put a text file here")
         with real.open("rb") as file:
             return file.read(source.MAX_BYTES + 1)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return _problem(name, "unreadable-file", f"this file cannot be read: {reason}", "correct its rights")
+        return unreadable(name, getattr(error, "strerror", None) or str(error))
+
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def holds_audience(path: str) -> bool:
+    """Whether a path from the workspace, parted by /, is an audience file's: none in a hidden folder is."""
+    *folders, name = path.split("/")
+    hidden = any(folder.startswith(".") for folder in folders)
+    return name.endswith(_SUFFIXES) and not hidden and name != settings_.NAME
 
 
 def audience_files(folder: Path) -> list[Path]:
@@ -91,7 +110,7 @@ def audience_files(folder: Path) -> list[Path]:
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in files if name.endswith((".yaml", ".yml"))]
+        found += [Path(place, name) for name in files if name.endswith(_SUFFIXES)]
     return sorted(path for path in found if path != folder / settings_.NAME)
 
 

@@ -502,6 +502,126 @@ def test_a_preview_compares_with_a_revision(shell: Shell, events: str) -> None:
     assert shell("preview", "--events", events, "--base", "nope") == 1
 
 
+def commit(shell: Shell) -> None:
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "more"]):
+        own = ["git", "-C", str(shell.folder), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run([*own, *arguments], check=True)
+
+
+def rows(previews: Any) -> list[tuple[str, int | None, int | None]]:
+    return [(each["key"], each["before"], each["after"]) for each in previews]
+
+
+def test_a_file_invalid_at_a_revision_is_told_under_todays_key(shell: Shell, events: str) -> None:
+    shell.write("buyers", BUYERS.replace("30", "541") + "manage: {key: payers}\n")
+    shell.write("old", BUYERS.replace("Buyers", "Old").replace("30", "541"))
+    commit(shell)
+    shell.edit("buyers", "541", "30")
+    (shell.folder / "old.yaml").unlink()
+    shell.write("new", BUYERS.replace("Buyers", "New") + "manage: {previousKeys: [old]}\n")
+    found = shell.json("preview", "--events", events, "--base", "HEAD")["previews"]
+    assert rows(found) == [("new", None, 2), ("payers", None, 2)]
+    assert [each["gained"] for each in found] == [None, None]
+    assert "old.yaml is invalid at HEAD" in " ".join(found[0]["caveats"])
+    assert "buyers.yaml is invalid at HEAD" in " ".join(found[1]["caveats"])
+
+
+def test_hidden_folders_of_a_revision_hold_no_audiences(shell: Shell, events: str) -> None:
+    hidden = shell.folder / ".github" / "workflows"
+    hidden.mkdir(parents=True)
+    (hidden / "audiences.yml").write_text("on: push\n")
+    (hidden / "ghost.yaml").write_text(BUYERS.replace("Buyers", "Ghost"))
+    commit(shell)
+    found = shell.json("preview", "--events", events, "--base", "HEAD")["previews"]
+    assert rows(found) == [("buyers", 2, 2)]
+
+
+def test_a_preview_pairs_with_ga4_as_the_plan_does(shell: Shell, events: str) -> None:
+    shell.edit("audiencesync", "targets:", f"events: {{parquet: {events}}}\ntargets:")
+    shell.write("other", BUYERS.replace("Buyers", "Other"))
+    shell.write("gone", BUYERS.replace("Buyers", "Gone"))
+    shell.apply()
+    actions = {each["key"]: each for each in shell.json("plan")["actions"]}
+    number = actions["other"]["name"].rpartition("/")[2]
+    assert shell("forget", "other") == 0
+    for name in ("buyers", "other", "gone"):
+        (shell.folder / f"{name}.yaml").unlink()
+    seen = BUYERS.replace("purchase", "page_view")
+    shell.write("payers", seen + "manage: {previousKeys: [buyers]}\n")
+    shell.write("taken", seen.replace("Buyers", "Other") + f'manage: {{adopt: "{number}"}}\n')
+    shell.write("absent", seen.replace("Buyers", "Absent") + 'manage: {adopt: "1"}\n')
+    found = shell.json("preview", "--base", "live")["previews"]
+    assert rows(found) == [("absent", None, 1), ("gone", 2, None), ("payers", 2, 1), ("taken", 2, 1)]
+    assert "which the property does not have" in " ".join(found[0]["caveats"])
+    planned = {each["key"]: each["preview"] for each in shell.json("plan", "--preview")["actions"]}
+    for each in found:
+        assert {name: planned[each["key"]][name] for name in ("before", "after", "gained", "lost")} == {
+            name: each[name] for name in ("before", "after", "gained", "lost")
+        }
+
+
+def test_a_preview_against_ga4_needs_no_file(shell: Shell, events: str) -> None:
+    shell.apply()
+    (shell.folder / "buyers.yaml").unlink()
+    found = shell.json("preview", "--events", events, "--base", "live")["previews"]
+    assert rows(found) == [("buyers", 2, None)]
+
+
+def test_calibration_says_where_the_live_definition_is_another(shell: Shell, events: str) -> None:
+    more = f"events: {{parquet: {events}}}\nexports: {{all: {{audience: buyers, to: out/all.csv}}}}\ntargets:"
+    shell.edit("audiencesync", "targets:", more)
+    shell.apply()
+    assert shell("export", "run") == 0
+    shell.edit("buyers", "Buyers", "Payers")
+    (beside,) = shell.json("preview", "--calibrate")["calibration"]
+    assert (beside["exported"], beside["note"]) == (2, None)
+    shell.edit("buyers", "purchase", "page_view")
+    (beside,) = shell.json("preview", "--calibrate")["calibration"]
+    assert (beside["estimate"], beside["exported"]) == (1, 2)
+    assert beside["note"] == "the live definition differs from the file"
+    assert shell("preview", "--calibrate") == 0
+    assert "buyers: the live definition differs from the file" in shell.out
+
+
+def test_a_key_of_another_target_says_where_it_belongs(shell: Shell, events: str) -> None:
+    shell.edit("audiencesync", "targets:", "defaultTarget: demo\ntargets:")
+    shell.edit("audiencesync", "local}", 'local}\n  shop: {property: "1001", endpoint: local}')
+    shell.write("x", BUYERS.replace("Buyers", "X") + "manage: {targets: [shop]}\n")
+    for more in ([], ["--base", "live"], ["--sql", "duckdb"]):
+        assert shell("preview", "x", "--events", events, *more) == 1
+        assert "'x' does not belong to target demo" in shell.err
+        assert "shop" in shell.err
+        assert "no audience has the key" not in shell.err
+    assert shell("plan", "x") == 0
+    assert "'x' does not belong to target demo" in shell.err
+    assert shell("plan", "buyers") == 0
+    assert not shell.err
+
+
+@pytest.mark.parametrize("key", ["events/20260101.parquet", "a.parquet", "events/x"])
+def test_a_path_as_a_key_hints_at_the_quotes(shell: Shell, events: str, key: str) -> None:
+    assert shell("preview", "--events", events, key) == 1
+    assert "--events 'events/*.parquet'" in shell.err
+    assert shell("preview", "--events", events, "nope") == 1
+    assert "quote" not in shell.err
+    assert "parquet" not in shell.err
+
+
+@pytest.mark.parametrize(
+    "more", [["--base", "live"], ["--band"], ["--calibrate"], ["--format", "json"], ["--format", "markdown"]]
+)
+def test_what_a_printed_statement_cannot_heed_is_refused(shell: Shell, events: str, more: list[str]) -> None:
+    assert shell("preview", "--events", events, "--sql", "duckdb", *more) == 1
+    assert f"{more[0]} cannot stand beside it" in shell.err
+    assert "SELECT" not in shell.out
+
+
+def test_no_audience_gives_no_statement_and_says_why(shell: Shell, events: str) -> None:
+    (shell.folder / "buyers.yaml").unlink()
+    assert shell("preview", "--events", events, "--sql", "duckdb") == 1
+    assert "no audience file belongs to target demo" in shell.err
+
+
 def test_a_preview_prints_its_statement(shell: Shell, events: str) -> None:
     import duckdb
 

@@ -31,7 +31,7 @@ LAYERS = (
     {"guards", "planfile", "sql.compile"},
     {"plan", "workspace"},
     {"layout", "git", "writing", "runlog", "site", "encoding", "rows"},
-    {"http", "jobfile", "members"},
+    {"http", "jobfile", "members", "revision"},
     {"ga4", "growingio", "forge", "local"},
     {"importing", "starting", "doctor", "apply", "drift", "jobs", "listing", "sql.preview"},
     {"export", "sql.demo"},

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import audiencesync
-from audiencesync.cli.frame import ERROR, OK, Frame, command, global_options, output_format
+from audiencesync.cli.frame import ERROR, OK, Frame, command, elsewhere, global_options, output_format
 from audiencesync.errors import UsageError
-from audiencesync.live import claims, newest
 from audiencesync.model import Audience
-from audiencesync.settings import NAME, Events, Export
+from audiencesync.settings import Events, Export
 from audiencesync.workspace import Workspace
 
 if TYPE_CHECKING:
+    from audiencesync.action import Action, Plan
     from audiencesync.export import Progress, World
     from audiencesync.ga4 import Property
     from audiencesync.growingio import GrowingIO
@@ -67,6 +67,9 @@ def preview_command(
     from audiencesync.report import documents, markdown
     from audiencesync.report import previews as report
 
+    if sql:
+        given = {"--base": base != "none", "--band": band, "--calibrate": calibrate}
+        _alone([*(name for name in given if given[name]), *(["--format"] if format_ != "text" else [])])
     workspace = audiencesync.load(frame.workspace)
     workspace.sound()
     day = as_of.date() if as_of else None
@@ -87,14 +90,41 @@ def preview_command(
     return OK
 
 
+def _alone(given: Sequence[str]) -> None:
+    """Refuses options that --sql would have to ignore."""
+    if given:
+        raise UsageError(
+            f"--sql only prints the statement, offline, so {' and '.join(given)} cannot stand beside it: "
+            "leave out what is not meant"
+        )
+
+
+def _plan(frame: Frame, workspace: Workspace, remote: Property) -> Plan:
+    """How the files and what GA4 holds go together; it is only read, so an empty workspace is no danger."""
+    owner = workspace.sound().owner
+    lives = audiencesync.read(remote)
+    return audiencesync.compare(workspace, frame.target, lives, archive_everything=owner)
+
+
 def _calibration(frame: Frame, workspace: Workspace, found: Report) -> tuple[Calibration, ...]:
     """The estimates beside the exports that the property has; none is created for it."""
     from audiencesync.sql.preview import calibrate
 
     with audiencesync.connect(workspace, frame.target) as remote:
-        held = claims(audiencesync.read(remote), workspace.sound().owner)
-        names = {key: live.name for key, claim in held.items() if (live := newest(claim))}
-        return calibrate(found.estimates, names, remote.exports())
+        actions = _plan(frame, workspace, remote).actions
+        names = {action.key: action.before.name for action in actions if action.before}
+        differing = {action.key for action in actions if _differs(action)}
+        return calibrate(found.estimates, names, remote.exports(), differing=differing)
+
+
+def _differs(action: Action) -> bool:
+    """Whether what GA4 holds lets in other users than the file."""
+    from audiencesync.canonical import definition_fingerprint
+
+    if not (action.before and action.after):
+        return False
+    live = action.before.audience
+    return live is None or definition_fingerprint(live) != definition_fingerprint(action.after.audience)
 
 
 def compare_users(
@@ -138,12 +168,22 @@ def _files(frame: Frame, workspace: Workspace) -> dict[str, Audience]:
     return {each.key: each.audience for each in workspace.desired if each.manage.belongs_to(target)}
 
 
-def _wanted(keys: tuple[str, ...], known: Iterable[str]) -> list[str]:
+def _wanted(frame: Frame, workspace: Workspace, keys: tuple[str, ...], known: Iterable[str]) -> list[str]:
     """The keys that were asked for, else all that are known."""
     there = sorted(set(known))
     if unknown := [key for key in keys if key not in there]:
-        raise UsageError(f"no audience has the key {unknown[0]!r}: `preview` without keys counts them all")
+        target = audiencesync.target(workspace, frame.target).name
+        raise UsageError(elsewhere(workspace, target, unknown[0]) or _nobody(unknown[0]))
     return list(dict.fromkeys(keys)) or there
+
+
+def _nobody(key: str) -> str:
+    """Why a key is refused that no audience has."""
+    if "/" in key or key.endswith(".parquet"):
+        way = "it looks like a path, and a shell spells an unquoted glob out: --events 'events/*.parquet'"
+    else:
+        way = "`preview` without keys counts them all"
+    return f"no audience has the key {key!r}: {way}"
 
 
 def _print_sql(
@@ -159,7 +199,10 @@ def _print_sql(
 
     source, folder = _source(frame, workspace, events)
     files = _files(frame, workspace)
-    audiences = [(key, files[key]) for key in _wanted(keys, files)]
+    audiences = [(key, files[key]) for key in _wanted(frame, workspace, keys, files)]
+    if not audiences:
+        target = audiencesync.target(workspace, frame.target).name
+        raise UsageError(f"no audience file belongs to target {target}, so there is no statement to print")
     today = datetime.now(UTC).date()
     found = statement(audiences, source, dialect, as_of=as_of, today=today, base_dir=folder)
     for key, why in found.refused.items():
@@ -172,58 +215,42 @@ def _pairs(frame: Frame, workspace: Workspace, keys: tuple[str, ...], base: str)
     """What to compare, by key: the files with nothing, with GA4, or with the files of a revision."""
     from audiencesync.sql.preview import Comparison
 
-    after = _files(frame, workspace)
-    if base == "none":
-        return {key: Comparison(key, None, after[key], before_known=False) for key in _wanted(keys, after)}
-    before, faults = _live_base(frame, workspace) if base == "live" else _git_base(frame, workspace, base)
-    return {
-        key: Comparison(key, before.get(key), after.get(key), before_fault=faults.get(key, ""))
-        for key in _wanted(keys, (*after, *before, *faults))
-    }
+    if base == "live":
+        known = _live_pairs(frame, workspace)
+    elif base == "none":
+        files = _files(frame, workspace)
+        known = {key: Comparison(key, None, files[key], before_known=False) for key in files}
+    else:
+        known = _git_pairs(frame, workspace, base)
+    return {key: known[key] for key in _wanted(frame, workspace, keys, known)}
 
 
-Base = tuple[dict[str, Audience], dict[str, str]]
-"""Audiences by key, and why a key's base cannot be read."""
+def _live_pairs(frame: Frame, workspace: Workspace) -> dict[str, Comparison]:
+    """The files beside what GA4 holds, as the plan pairs them."""
+    from audiencesync.sql.preview import paired
 
-
-def _live_base(frame: Frame, workspace: Workspace) -> Base:
     with audiencesync.connect(workspace, frame.target) as remote:
-        found = claims(audiencesync.read(remote), workspace.sound().owner)
-    before, faults = {}, {}
-    for key, claim in found.items():
-        live = newest(claim)
-        if live and live.audience:
-            before[key] = live.audience
-        elif live:
-            faults[key] = live.hands_off
-    return before, faults
+        plan = _plan(frame, workspace, remote)
+    return {action.key: paired(action) for action in plan.actions}
 
 
-def _git_base(frame: Frame, workspace: Workspace, revision: str) -> Base:
-    """The audiences as of a revision, under the keys that they have today."""
-    from audiencesync import git
-    from audiencesync import workspace as workspaces
-    from audiencesync.rules import stem
-    from audiencesync.source import Severity
+def _git_pairs(frame: Frame, workspace: Workspace, revision: str) -> dict[str, Comparison]:
+    """The files beside those of a revision, under the keys that they have today."""
+    from audiencesync import revision as revisions
+    from audiencesync.sql.preview import Comparison
 
-    files = {
-        path: raw
-        for path, raw in git.files_at(workspace.folder, revision).items()
-        if path.endswith((".yaml", ".yml")) and Path(path) != workspace.folder / NAME
-    }
-    then = workspaces.assemble(workspace.folder, files)
-    target = audiencesync.target(workspace, frame.target).name
-    before = {each.key: each.audience for each in then.desired if each.manage.belongs_to(target)}
-    faults = {
-        stem(problem.location.path): f"its file is invalid at {revision}: {problem.message}"
-        for problem in reversed(then.problems)
-        if problem.severity is Severity.ERROR
-    }
-    for each in workspace.desired:
-        for old in each.manage.previous_keys:
-            if old in before and each.key not in before:
-                before[each.key] = before.pop(old)
-    return before, faults
+    after = _files(frame, workspace)
+    then = revisions.read(workspace.folder, revision)
+    before = revisions.paired(workspace, then, audiencesync.target(workspace, frame.target).name)
+    pairs = {}
+    for key in {**after, **before}:
+        was = before.get(key)
+        if isinstance(was, Audience) or was is None:
+            pairs[key] = Comparison(key, was, after.get(key))
+        else:
+            fault = revisions.why(workspace.folder, was, revision)
+            pairs[key] = Comparison(key, None, after.get(key), before_fault=fault)
+    return pairs
 
 
 # ---------------------------------------------------------------- export

@@ -139,25 +139,13 @@ def explain_command(frame: Frame, keys: tuple[str, ...], base: str, format_: str
 
 def _as_of(frame: Frame, workspace: Workspace, revision: str) -> dict[str, Desired]:
     """The audiences that a revision's files describe, by key; files with errors are passed over."""
-    from audiencesync import git
-    from audiencesync import workspace as workspaces
+    from audiencesync import revision as revisions
+    from audiencesync.report.escape import inert
 
-    folder = workspace.folder
-    files = {
-        path: raw
-        for path, raw in git.files_at(folder, revision).items()
-        if _is_audience(Path(path).relative_to(folder))
-    }
-    then = workspaces.assemble(folder, files)
-    broken = {each.location.path for each in then.problems if each.severity is Severity.ERROR}
-    for path in sorted(broken):
-        frame.note(f"{path} has errors as of {revision}, so nothing is compared with it")
+    then = revisions.read(workspace.folder, revision)
+    for path in sorted(revisions.broken(then)):
+        frame.note(f"{inert(path)} has errors as of {revision}, so nothing is compared with it")
     return {each.key: each for each in then.desired}
-
-
-def _is_audience(path: Path) -> bool:
-    """As on disk: hidden folders are passed over."""
-    return path.suffix in {".yaml", ".yml"} and not any(part.startswith(".") for part in path.parts[:-1])
 
 
 def _rewordings(known: Mapping[str, Desired], before: Mapping[str, Desired]) -> list[Rewording]:

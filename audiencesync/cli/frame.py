@@ -112,6 +112,18 @@ def _text(path: str) -> str:
         return ""
 
 
+def elsewhere(workspace: Workspace, target: str, key: str) -> str:
+    """Says of an audience that belongs to other targets alone where it belongs; "" of any other key."""
+    for each in workspace.desired:
+        if each.key == key and not each.manage.belongs_to(target):
+            others = ", ".join(each.manage.targets)
+            return (
+                f"the audience {key!r} does not belong to target {target}, as its manage.targets says "
+                f"({others}): name one of those with -t"
+            )
+    return ""
+
+
 def _write(stream: Any, text: str) -> None:  # noqa: ANN401 - stdout and stderr are replaced in tests
     try:
         stream.write(text)

@@ -22,6 +22,7 @@ from audiencesync.cli.frame import (
     FilePath,
     Frame,
     command,
+    elsewhere,
     output_format,
 )
 from audiencesync.errors import PreviewError, StalePlanError, StoppedError, UsageError
@@ -112,6 +113,9 @@ def plan_command(
     plan = audiencesync.compare(
         workspace, frame.target, lives, selection=keys, archive_everything=archive_everything
     )
+    for key in keys:
+        if where := elsewhere(workspace, plan.policy.target, key):
+            frame.note(f"{where}; this plan holds nothing of it")
     if out is not None:
         writing.put(out, planfile.write_text(plan))
         frame.note(f"the plan is in {out}; carry it out with `audiencesync apply {out}`")
@@ -133,17 +137,9 @@ def plan_command(
 def _previews(frame: Frame, workspace: Workspace, plan: Plan) -> Report:
     """The users before and after each change that the plan holds."""
     from audiencesync.cli.data import compare_users
-    from audiencesync.sql.preview import Comparison
+    from audiencesync.sql.preview import paired
 
-    pairs = [
-        Comparison(
-            action.key,
-            action.before.audience if action.before else None,
-            action.after.audience if action.after else None,
-        )
-        for action in plan.actions
-        if action.verb is not Verb.KEEP
-    ]
+    pairs = [paired(action) for action in plan.actions if action.verb is not Verb.KEEP]
     return compare_users(frame, workspace, pairs)
 
 

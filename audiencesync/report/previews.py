@@ -93,6 +93,10 @@ class Calibration(Protocol):
     def created(self) -> str:
         """When the export was begun."""
 
+    @property
+    def note(self) -> str:
+        """What keeps the two from being of one definition, or ""."""
+
 
 def users(estimate: Estimate) -> str:
     """The numbers in words: 1,204 -> 1,377 users (+190, -17), or why there are none."""
@@ -170,7 +174,9 @@ def calibrated(found: Sequence[Calibration]) -> Page:
         for each in found
     )
     titles = ("key", "estimate", "exported by GA4", "ratio", "export begun")
-    return (Heading(line("Calibration")), Table(titles, rows, numeric=frozenset({1, 2, 3})))
+    notes = tuple(line(code(each.key, Tone.STRONG), f": {each.note}") for each in found if each.note)
+    table = Table(titles, rows, numeric=frozenset({1, 2, 3}))
+    return (Heading(line("Calibration")), table, *((Text(notes),) if notes else ()))
 
 
 def calibration(found: Sequence[Calibration]) -> list[Document]:
@@ -182,6 +188,7 @@ def calibration(found: Sequence[Calibration]) -> list[Document]:
             "exported": each.exported,
             "ratio": each.ratio,
             "begun": each.created or None,
+            "note": each.note or None,
         }
         for each in found
     ]

@@ -45,3 +45,9 @@ def test_the_newest_active_export_is_compared() -> None:
         Calibration("d", None, 50, None, "2026-11-01"),
         Calibration("new", 1, None, None),
     )
+
+
+def test_an_export_of_another_definition_is_told_apart() -> None:
+    names = {"a": "properties/1000/audiences/0", "b": "properties/1000/audiences/1"}
+    found = calibrate([estimate("a", 5), estimate("b", 5)], names, [export(0, 5)], differing={"a", "b"})
+    assert [each.note for each in found] == ["the live definition differs from the file", ""]

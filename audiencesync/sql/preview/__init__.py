@@ -32,6 +32,7 @@ from audiencesync.sql.preview.records import (
     Progress,
     Report,
     Row,
+    paired,
     silent,
 )
 
@@ -50,6 +51,7 @@ __all__ = [
     "calibrate",
     "events_at",
     "members",
+    "paired",
     "preview",
     "statement",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from audiencesync.action import Action
 from audiencesync.model import Audience
 from audiencesync.sql.compile import Export, Statement
 from audiencesync.sql.dialect import Schema
@@ -41,6 +42,26 @@ class Comparison:
     after: Audience | None
     before_known: bool = True
     before_fault: str = ""
+
+
+_UNSETTLED = {"ambiguous-mark", "both-keys-live", "adopt-missing"}
+"""What blocks an action because nobody can say which live audience is the key's."""
+
+
+def paired(action: Action) -> Comparison:
+    """What the plan compares for one key: what GA4 holds with what the file says."""
+    live, blocked = action.before, action.blocked
+    fault = ""
+    if live and live.audience is None:
+        fault = live.hands_off
+    elif live is None and blocked and blocked.code in _UNSETTLED:
+        fault = blocked.message
+    return Comparison(
+        action.key,
+        live.audience if live else None,
+        action.after.audience if action.after else None,
+        before_fault=fault,
+    )
 
 
 @dataclass(frozen=True, slots=True)
