@@ -161,7 +161,9 @@ def _print_sql(
     files = _files(frame, workspace)
     audiences = [(key, files[key]) for key in _wanted(keys, files)]
     today = datetime.now(UTC).date()
-    found = statement(audiences, source, dialect, as_of=as_of, today=today, base_dir=folder)
+    found = statement(
+        audiences, source, dialect, as_of=as_of, today=today, base_dir=folder, progress=frame.note
+    )
     for key, why in found.refused.items():
         frame.note(f"{key}: cannot preview: {why}")
     frame.answer(found.sql)
