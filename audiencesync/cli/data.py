@@ -204,7 +204,9 @@ def _print_sql(
         target = audiencesync.target(workspace, frame.target).name
         raise UsageError(f"no audience file belongs to target {target}, so there is no statement to print")
     today = datetime.now(UTC).date()
-    found = statement(audiences, source, dialect, as_of=as_of, today=today, base_dir=folder)
+    found = statement(
+        audiences, source, dialect, as_of=as_of, today=today, base_dir=folder, progress=frame.note
+    )
     for key, why in found.refused.items():
         frame.note(f"{key}: cannot preview: {why}")
     frame.answer(found.sql)

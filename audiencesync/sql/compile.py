@@ -82,15 +82,18 @@ class Pair:
 
 
 def parquet(path: str) -> str:
-    """DuckDB's source for Parquet files by path or glob; files are united by column name."""
-    return f"read_parquet({DIALECTS['duckdb'].text(path)}, union_by_name = true)"
+    """DuckDB's source for Parquet files by path or glob; files are united by column name.
+
+    A folder called event_date=2026-11-01 does not take the place of the file's own column.
+    """
+    return f"read_parquet({DIALECTS['duckdb'].text(path)}, union_by_name = true, hive_partitioning = false)"
 
 
 def wildcard(dataset: str, as_of: date, first: date = FIRST_DAY) -> str:
     """BigQuery's source for the daily tables of a dataset, intraday tables left out."""
     text = DIALECTS["bigquery"].text
     table = DIALECTS["bigquery"].identifier(f"{dataset}.events_*")
-    days = f"{text(first.strftime('%Y%m%d'))} AND {text(as_of.strftime('%Y%m%d'))}"
+    days = f"{text(Span(first).day())} AND {text(Span(as_of).day())}"
     return f"(SELECT * FROM {table} WHERE _TABLE_SUFFIX BETWEEN {days})"
 
 

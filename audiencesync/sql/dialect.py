@@ -51,6 +51,11 @@ class Typed:
     late: bool = False
 
 
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, line ends and what turns the direction of a text: a terminal would act on them."""
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
 def _check_text(value: str) -> str:
     """The text, unless no SQL literal can hold it."""
     if "\0" in value:
@@ -217,6 +222,11 @@ def _chain(parts: Sequence[str], word: str, empty: str) -> str:
 _SCHEMES = ("https://", "http://")
 
 
+def _in_bytes(found: re.Match[str]) -> str:
+    """DuckDB's escape of a character: its bytes in UTF-8."""
+    return _SHORT.get(found[0]) or "".join(f"\\x{byte:02x}" for byte in found[0].encode())
+
+
 class DuckDb(Dialect):
     """DuckDB's SQL."""
 
@@ -229,11 +239,16 @@ class DuckDb(Dialect):
     kept = "CREATE OR REPLACE TEMP TABLE {} AS\n"
 
     def text(self, value: str) -> str:
-        """A text literal: only the quote has a meaning in it."""
-        return "'" + _check_text(value).replace("'", "''") + "'"
+        """A text literal: only the quote has a meaning in it, unless a character has to be escaped."""
+        literal = "'" + _check_text(value).replace("'", "''") + "'"
+        if not _UNSEEN.search(value):
+            return literal
+        return "E" + _UNSEEN.sub(_in_bytes, literal.replace("\\", "\\\\"))
 
     def identifier(self, name: str) -> str:
-        """A name in double quotes."""
+        """A name in double quotes, which know no escapes."""
+        if _UNSEEN.search(name):
+            raise PreviewError("a name with a control character cannot be written in SQL")
         return '"' + name.replace('"', '""') + '"'
 
     def date_text(self, sql: str) -> str:
@@ -333,7 +348,11 @@ _URL_PARTS = {
     "pathAndQuery": r"^https?://[^/?#]+([^#]*)",
     "afterScheme": r"^https?://([^#]*)",
 }
-_BIGQUERY_ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _by_number(found: re.Match[str]) -> str:
+    """BigQuery's escape of a character: its code point."""
+    return _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}"
 
 
 class BigQuery(Dialect):
@@ -346,12 +365,13 @@ class BigQuery(Dialect):
     safe_cast = "SAFE_CAST"
 
     def text(self, value: str) -> str:
-        """A text literal: quotes, backslashes and line ends are escaped."""
-        return "'" + "".join(_BIGQUERY_ESCAPES.get(each, each) for each in _check_text(value)) + "'"
+        """A text literal: quotes, backslashes, line ends and what cannot be seen are escaped."""
+        escaped = _check_text(value).replace("\\", "\\\\").replace("'", "\\'")
+        return "'" + _UNSEEN.sub(_by_number, escaped) + "'"
 
     def identifier(self, name: str) -> str:
         """A name in backticks."""
-        return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+        return "`" + _UNSEEN.sub(_by_number, name.replace("\\", "\\\\").replace("`", "\\`")) + "`"
 
     def date_text(self, sql: str) -> str:
         """A DATE as YYYYMMDD."""

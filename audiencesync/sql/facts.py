@@ -58,9 +58,9 @@ class Span:
 
     as_of: date
 
-    def day(self) -> int:
-        """The as-of day as YYYYMMDD."""
-        return int(self.as_of.strftime("%Y%m%d"))
+    def day(self) -> str:
+        """The as-of day as YYYYMMDD, eight digits in any year."""
+        return self.as_of.isoformat().replace("-", "")
 
     def before(self, days: int) -> int:
         """The last day that is not among the last `days` days, as YYYYMMDD; 0 where there is none."""

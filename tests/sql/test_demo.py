@@ -12,7 +12,7 @@ from audiencesync.settings import Events
 from audiencesync.sql.demo import write_demo_events
 from audiencesync.sql.dialect import FULL
 from audiencesync.sql.preview import Comparison, preview
-from audiencesync.sql.preview.duck import schema_of
+from audiencesync.sql.preview.files import schema_of
 from tests.conftest import ROOT
 
 LAST = date(2026, 11, 20)

@@ -330,6 +330,12 @@ def staging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.Cache.__init__, "__defaults__", (0, stage.LARGEST))
 
 
+def unused(cache: Path) -> None:
+    """Makes all staged files so old that no other run can be reading them."""
+    for path in cache.glob("*"):
+        os.utime(path, (1, 1))
+
+
 @pytest.mark.usefixtures("staging")
 def test_staged_columns_give_the_same_numbers(folder: Path) -> None:
     rows = cases.Chance(3).population(60)
@@ -353,6 +359,7 @@ def test_the_cache_is_used_again_added_to_and_dropped_with_its_files(folder: Pat
 
     def staged(request: Comparison) -> bool:
         said.clear()
+        unused(cache)
         run(folder, request, cache_dir=folder / "cache", progress=said.append)
         assert (folder / "cache" / ".gitignore").read_text() == "*\n"
         assert len(list(cache.glob("*.parquet"))) == len(list(cache.glob("*.json")))
@@ -379,6 +386,7 @@ def test_the_cache_drops_what_was_not_used_for_longest(folder: Path, monkeypatch
     cache = folder / "cache"
     run(folder, Comparison("k", A, B), cache_dir=cache)
     (first,) = (cache / "staged").glob("*.parquet")
+    unused(cache / "staged")
     os.utime(folder / "events" / "one.parquet", ns=(1, 1))
     run(folder, Comparison("k", A, B), cache_dir=cache)
     (second,) = (cache / "staged").glob("*.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from audiencesync.sql.compile import (
     wildcard,
 )
 from audiencesync.sql.dialect import DUCKDB, FULL
+from audiencesync.sql.facts import Span
 from audiencesync.sql.preview.calibrate import Calibration, calibrate
 from audiencesync.sql.preview.estimates import Plan
 from audiencesync.sql.preview.records import (
@@ -134,7 +136,7 @@ def preview(  # noqa: PLR0913 - what one run is made of
         engine.close()
 
 
-def statement(
+def statement(  # noqa: PLR0913 - what one text is made of
     audiences: Sequence[tuple[str, Audience]],
     source: Events,
     dialect: str,
@@ -142,11 +144,12 @@ def statement(
     as_of: date | None,
     today: date,
     base_dir: Path,
+    progress: Progress = silent,
 ) -> Statement:
     """The statement that `preview --sql` prints: self-contained, one row an audience with key and users.
 
     Nothing leaves this machine. For BigQuery the full current export schema is taken; for DuckDB that of the
-    files where they can be read, and the full one where they are not there.
+    files where they can be read, and the full one where they are not there, which `progress` says.
     """
     entries = [Entry(key, audience) for key, audience in audiences]
     if dialect == "bigquery":
@@ -158,28 +161,44 @@ def statement(
         return compile_statement(entries, export)
     if not (source.parquet or source.duckdb):
         raise UsageError("no Parquet or DuckDB events: set `events` in the settings, or give --events PATH")
-    return compile_statement(entries, _local_export(source, as_of, today, base_dir))
+    found = compile_statement(entries, _local_export(source, as_of, today, base_dir, progress))
+    if not (source.duckdb and found.sql):
+        return found
+    file = DUCKDB.text(str((base_dir / source.duckdb).absolute()))
+    return replace(found, sql=f"-- For the DuckDB file {file}\n{found.sql}")
 
 
-def _local_export(source: Events, as_of: date | None, today: date, base_dir: Path) -> Export:
-    """The export on this machine; a glob stays one, so that the printed text is short."""
-    from audiencesync.sql.preview import duck
+def _local_export(
+    source: Events, as_of: date | None, today: date, base_dir: Path, progress: Progress
+) -> Export:
+    """The export on this machine; a glob stays one where it can, so that the printed text is short."""
+    from audiencesync.sql.preview import duck, files
 
-    if source.parquet:
-        path = (base_dir / source.parquet).absolute()
-        table = parquet(str(path / "*.parquet" if path.is_dir() else path))
-        there = bool(duck.parquet_files(source.parquet, base_dir))
-    else:
-        table = DUCKDB.column(source.table)
-        there = (base_dir / source.duckdb).is_file()
-    if not there:
+    pattern = files.pattern_of(source.parquet, base_dir)
+    table = parquet(pattern) if source.parquet else DUCKDB.column(source.table)
+    if not _is_there(source, base_dir):
+        missing = base_dir / (source.parquet or source.duckdb)
+        progress(f"nothing is at {missing} yet: the statement takes GA4's full schema")
         return Export("duckdb", table, as_of or default_as_of(today, None), FULL, source.time_zone)
-    engine = duck.open_source(source, base_dir, progress=silent)
+    engine = duck.open_source(source, base_dir, progress=progress)
     try:
         day = as_of or default_as_of(today, engine.extent.last)
+        if engine.files:
+            table = files.shortest(engine.connection, pattern, engine.files)
         return Export("duckdb", table, day, engine.schema, source.time_zone)
     finally:
         engine.close()
+
+
+def _is_there(source: Events, base_dir: Path) -> bool:
+    """Whether there is something to open, be it that opening it fails with the way out."""
+    from audiencesync.sql.preview import files
+
+    if not source.parquet:
+        return (base_dir / source.duckdb).is_file()
+    return bool(files.parquet_files(source.parquet, base_dir)) or any(
+        files.left_out(source.parquet, base_dir)
+    )
 
 
 def members(
@@ -237,7 +256,7 @@ def _member_rows(flags: str, export: Export) -> str:
         f"FROM (SELECT u FROM (\n{flags}) AS flagged WHERE a0 = 1) AS members\n"
         f"JOIN {export.source} AS events ON {user} = members.u\n"
         f"WHERE {text('event_date')} <= "
-        f"{dialect.text(export.as_of.strftime('%Y%m%d'))}\n"
+        f"{dialect.text(Span(export.as_of).day())}\n"
         "GROUP BY members.u\nORDER BY members.u"
     )
 

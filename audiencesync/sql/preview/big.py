@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from audiencesync.errors import PreviewError
 from audiencesync.sql.compile import wildcard
 from audiencesync.sql.dialect import Schema
-from audiencesync.sql.preview.duck import BASE
+from audiencesync.sql.preview.files import BASE
 from audiencesync.sql.preview.records import Extent, Progress, Row
 
 if TYPE_CHECKING:

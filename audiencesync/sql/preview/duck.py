@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import atexit
-import glob
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
 from audiencesync.sql.dialect import DUCKDB, Schema
-from audiencesync.sql.preview.records import Extent, Progress, Row
+from audiencesync.sql.preview.files import (
+    export_schema,
+    first_line,
+    guilty,
+    left_out,
+    misshapen,
+    only,
+    parquet_files,
+    probe_all,
+    union,
+)
+from audiencesync.sql.preview.records import Extent, Progress, Row, silent
 
 if TYPE_CHECKING:
     import duckdb
 
     from audiencesync.settings import Events
     from audiencesync.sql.compile import Export, Statement
-    from audiencesync.sql.preview.stage import Cache
+    from audiencesync.sql.preview.stage import Cache, Staged
 
-BASE = ("user_pseudo_id", "event_timestamp", "event_name", "event_date")
-_KINDS = {
-    **dict.fromkeys(("varchar", "enum", "uuid"), "text"),
-    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint", "hugeint"), "int"),
-    **dict.fromkeys(("utinyint", "usmallint", "uinteger", "ubigint"), "int"),
-    **dict.fromkeys(("float", "double", "decimal"), "float"),
-    "boolean": "bool",
-    "date": "date",
-}
+_UNRELATED = ("OutOfMemoryException", "BinderException", "ParserException", "CatalogException")
+"""DuckDB's errors that say nothing about a file's content."""
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -59,29 +62,6 @@ def _spill_folder() -> str:
     return folder
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def schema_of(relation: duckdb.DuckDBPyRelation) -> Schema:
-    """The columns of a relation, records and repeated records opened up."""
-    columns: dict[str, str] = {}
-
-    def walk(path: str, kind: Any) -> None:  # noqa: ANN401 - DuckDB's type object has no stub for children
-        name = kind.id
-        inner = dict(kind.children)["child"] if name == "list" else kind
-        if inner.id == "struct":
-            columns[path] = "records" if name == "list" else "record"
-            for child, of in inner.children:
-                walk(f"{path}.{child}", of)
-        else:
-            columns[path] = _KINDS.get(name, "other")
-
-    for name, kind in zip(relation.columns, relation.types, strict=True):
-        walk(name, kind)
-    return Schema(columns)
-
-
 @dataclass(slots=True)
 class Duck:
     """A DuckDB connection over one source; `shown` names it in messages, `files` are what it consists of."""
@@ -91,15 +71,20 @@ class Duck:
     shown: str
     files: tuple[Path, ...]
     cache: Cache | None = None
-    progress: Progress = lambda _message: None
+    progress: Progress = silent
     name: str = field(default="duckdb", init=False)
     bytes_billed: int | None = field(default=None, init=False)
+    staged: Staged | None = field(default=None, init=False)
     schema: Schema = field(init=False)
     extent: Extent = field(init=False)
 
     def __post_init__(self) -> None:
-        self.schema = schema_of(self._relation())
-        _need_base(self.schema, self.shown)
+        self.schema = export_schema(self._relation(), self.shown)
+        if misshapen(self.schema):
+            self.progress(
+                f"{self.shown}: event_params is there in another shape than GA4's records of key and value, "
+                "so previews cannot read it"
+            )
         self.extent = self._extent()
 
     def _relation(self) -> duckdb.DuckDBPyRelation:
@@ -108,7 +93,7 @@ class Duck:
         try:
             return self.connection.sql(f"SELECT * FROM {self.table}")
         except duckdb.Error as error:
-            raise PreviewError(f"{self.shown} cannot be read: {_first_line(error)}") from None
+            raise PreviewError(f"{self.shown} cannot be read: {first_line(error)}") from None
 
     def _extent(self) -> Extent:
         day = DUCKDB.column("event_date")
@@ -120,7 +105,23 @@ class Duck:
         found = self.run(sql)[0]
         if not found["n"]:
             raise PreviewError(f"{self.shown} holds no rows")
-        return Extent(_day(found["a"], self.shown), _day(found["b"], self.shown), int(found["n"]))
+        self._need_a_user()
+        if wrong := _no_day(found):
+            wrong_on = partial(self._wrong_day, sql)
+            file = guilty(self.files, lambda some: bool(wrong_on(some))) if len(self.files) > 1 else None
+            wrong = wrong_on([file]) if file else wrong
+            raise PreviewError(f"{file or self.shown}: event_date {wrong} is no day of the form YYYYMMDD")
+        return Extent(_day(found["a"]), _day(found["b"]), int(found["n"]))
+
+    def _need_a_user(self) -> None:
+        user = DUCKDB.column("user_pseudo_id")
+        if not self.run(f"SELECT 1 AS one FROM {self.table} WHERE {user} IS NOT NULL LIMIT 1"):
+            raise PreviewError(
+                f"{self.shown}: no row has a user_pseudo_id, so there is no user to count: export that column"
+            )
+
+    def _wrong_day(self, sql: str, some: Sequence[Path]) -> str:
+        return _no_day(self.run(sql.replace(self.table, only(self.files, some)))[0])
 
     def source(self, as_of: date) -> str:  # noqa: ARG002 - BigQuery's source depends on it
         """What stands after FROM."""
@@ -128,48 +129,96 @@ class Duck:
 
     def prepare(self, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over the staged columns where there is a cache, else over the source."""
-        if self.cache is None or not self.files:
-            return statement(export)
-        return self.cache.prepare(self, statement, export)
+        self.staged = self.cache.prepare(self, statement, export) if self.cache and self.files else None
+        return self.staged.statement if self.staged else statement(export)
 
     def count(self, statement: Statement) -> Sequence[Row]:
-        """The rows of the statement's last step."""
-        *first, last = statement.steps
-        for step in first:
-            self.run(step)
-        return self.run(last)
+        """The rows of the statement's last step; over the files themselves where staged ones fail."""
+        import duckdb
+
+        staged, self.staged = self.staged, None
+        if staged is None or statement is not staged.statement:
+            return self._answer(statement.steps)
+        try:
+            return self.execute(*statement.steps)
+        except duckdb.Error:
+            self.progress("the staged columns cannot be read: reading the files themselves")
+        self._reconnect()
+        rows = self._answer(staged.plain().steps)
+        staged.drop()
+        return rows
 
     def run(self, sql: str) -> Sequence[Row]:
         """The rows of a statement by column name."""
+        return self._answer((sql,))
+
+    def execute(self, *statements: str) -> Sequence[Row]:
+        """The rows of the last statement; DuckDB's own error where one fails."""
+        *first, last = statements
+        for each in first:
+            self.connection.execute(each)
+        cursor = self.connection.execute(last)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _answer(self, statements: Sequence[str]) -> Sequence[Row]:
+        """The rows of the last statement; PreviewError names the file at which one fails."""
         import duckdb
 
         try:
-            cursor = self.connection.execute(sql)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return self.execute(*statements)
         except duckdb.Error as error:
-            raise PreviewError(f"{self.shown}: {_first_line(error)}") from None
+            raise PreviewError(self._fault(statements, error)) from None
+
+    def _fault(self, statements: Sequence[str], error: duckdb.Error) -> str:
+        unsure = f"{self.shown}: {first_line(error)}"
+        if len(self.files) < 2 or type(error).__name__ in _UNRELATED or self.schema.has("filename"):  # noqa: PLR2004 - one file is to blame itself
+            return unsure
+        why: dict[Path, str] = {}
+
+        def fails(some: Sequence[Path]) -> bool:
+            fault = self._fault_on(statements, some)
+            why[some[0]] = fault
+            return bool(fault)
+
+        self.progress(f"reading failed: looking for the file among {len(self.files)}")
+        file = guilty(self.files, fails)
+        return f"{file}: {why[file]}: export it again, or take it away" if file else unsure
+
+    def _fault_on(self, statements: Sequence[str], some: Sequence[Path]) -> str:
+        """What DuckDB says of the same statements over some of the files; "" where they succeed."""
+        import duckdb
+
+        self._reconnect()
+        table = only(self.files, some)
+        try:
+            self.execute(*(each.replace(self.table, table) for each in statements))
+        except duckdb.Error as error:
+            return first_line(error)
+        return ""
+
+    def _reconnect(self) -> None:
+        """A new connection: some errors leave one that answers nothing more."""
+        self.connection.close()
+        self.connection = connect()
 
     def close(self) -> None:
         """Closes the connection."""
         self.connection.close()
 
 
-def _day(value: object, shown: str) -> date:
-    try:
-        return datetime.strptime(str(value), "%Y%m%d").date()  # noqa: DTZ007 - a day, no time
-    except ValueError:
-        raise PreviewError(f"{shown}: event_date {value!r} is no day of the form YYYYMMDD") from None
+def _day(value: object) -> date:
+    return datetime.strptime(str(value), "%Y%m%d").date()  # noqa: DTZ007 - a day, no time
 
 
-def _need_base(schema: Schema, shown: str) -> None:
-    for name in BASE:
-        if not schema.has(name):
-            raise PreviewError(f"{shown} has no column {name}: it is no GA4 event export")
-    if schema.kind("event_timestamp") not in {"int", "float"}:
-        raise PreviewError(
-            f"{shown}: event_timestamp is no whole number of microseconds, as GA4's event export has it"
-        )
+def _no_day(extent: Row) -> str:
+    """The first or last event_date, as Python writes it, if it is no day; else ""."""
+    for value in (extent["a"], extent["b"]):
+        try:
+            _day(value)
+        except ValueError:
+            return repr(value)
+    return ""
 
 
 def open_source(events: Events, base_dir: Path, *, cache: Cache | None = None, progress: Progress) -> Duck:
@@ -187,21 +236,6 @@ def open_source(events: Events, base_dir: Path, *, cache: Cache | None = None, p
         raise
 
 
-def parquet_files(pattern: str, base_dir: Path) -> list[Path]:
-    """The files of a path or glob in order; a folder means the Parquet files in it."""
-    path = base_dir / pattern
-    if path.is_file():
-        return [path]
-    pattern = f"{pattern}/*.parquet" if path.is_dir() else pattern
-    found = (base_dir / name for name in glob.glob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207 - absolute too
-    return sorted(each for each in found if each.is_file())
-
-
-def exactly(file: Path) -> str:
-    """A literal that DuckDB reads as this very file, whatever stands in its name."""
-    return DUCKDB.text("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(file)))
-
-
 def _open_parquet(
     connection: duckdb.DuckDBPyConnection,
     pattern: str,
@@ -211,42 +245,19 @@ def _open_parquet(
     progress: Progress,
 ) -> Duck:
     files = parquet_files(pattern, base_dir)
+    below, wider = left_out(pattern, base_dir)
+    if below and not files:
+        raise PreviewError(
+            f"{base_dir / pattern} holds no Parquet file itself, but {below}: read them with '{wider}'"
+        )
     if not files:
         raise PreviewError(f"no Parquet file at {base_dir / pattern}: check `events` in the settings")
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
-    known: dict[str, tuple[str, Path]] = {}
-    for file in files:
-        _need_same_records(known, _probe(connection, file), file)
-    listed = ", ".join(map(exactly, files))
-    table = f"read_parquet([{listed}], union_by_name = true)"
+    if below:
+        progress(f"left out: {below} of {base_dir / pattern}; '{wider}' has them too")
+    probe_all(connection, files)
     shown = str(files[0]) if len(files) == 1 else str(base_dir / pattern)
-    return Duck(connection, table, shown, tuple(files), cache, progress)
-
-
-def _need_same_records(known: dict[str, tuple[str, Path]], schema: Schema, file: Path) -> None:
-    """Numbers and texts are united by DuckDB; a record and a plain value are not.
-
-    `known` are the columns of the files before with the first file that has each; this file's are added.
-    """
-    for name, kind in schema.columns.items():
-        other, first = known.setdefault(name, (kind, file))
-        if kind != other and {"record", "records"} & {kind, other}:
-            raise PreviewError(f"{file}: column {name} is of another type than in {first}")
-
-
-def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> Schema:
-    import duckdb
-
-    try:
-        relation = connection.sql(f"SELECT * FROM read_parquet({exactly(file)})")
-        count = connection.execute(f"SELECT num_rows FROM parquet_file_metadata({exactly(file)})").fetchall()
-    except duckdb.Error as error:
-        raise PreviewError(f"{file} cannot be read as Parquet: {_first_line(error)}") from None
-    schema = schema_of(relation)
-    _need_base(schema, str(file))
-    if count == [(0,)]:
-        raise PreviewError(f"{file} holds no rows: export it again, or take it away")
-    return schema
+    return Duck(connection, union(files), shown, tuple(files), cache, progress)
 
 
 def _open_database(
@@ -260,7 +271,10 @@ def _open_database(
     try:
         connection.execute(f"ATTACH {DUCKDB.text(str(path))} AS source (READ_ONLY)")
     except duckdb.Error as error:
-        raise PreviewError(f"{path} cannot be read as a DuckDB file: {_first_line(error)}") from None
+        reason = first_line(error)
+        if path.read_bytes()[:4] == b"PAR1":
+            reason = "it is a Parquet file, and those go under `parquet:`"
+        raise PreviewError(f"{path} cannot be read as a DuckDB file: {reason}") from None
     table = DUCKDB.column(f"source.{events.table}" if "." in events.table else f"source.main.{events.table}")
     progress(f"looking at table {events.table} of {path.name}")
     return Duck(connection, table, f"table {events.table} of {path}", (), None, progress)

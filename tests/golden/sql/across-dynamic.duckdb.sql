@@ -8,7 +8,7 @@ WITH raw AS (
     COALESCE(CAST("batch_event_index" AS BIGINT), -9223372036854775808) AS o2,
     COALESCE("event_name", '') AS n,
     "geo"."country" AS f0
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'

@@ -5,7 +5,7 @@ WITH raw AS (
     TRY_CAST("event_date" AS BIGINT) AS d,
     COALESCE(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."string_value", CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."int_value" AS VARCHAR), CASE WHEN ABS(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value") < 1e15 AND list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" = FLOOR(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value") THEN CAST(CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" AS VARCHAR) END, CASE WHEN ABS(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value") < 1e15 AND list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" = FLOOR(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value") THEN CAST(CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" AS VARCHAR) END) AS f0,
     EXTRACT(HOUR FROM (make_timestamp("event_timestamp") AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin')) AS f1
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'

@@ -4,7 +4,7 @@ WITH raw AS (
     "event_timestamp" AS ts,
     TRY_CAST("event_date" AS BIGINT) AS d,
     "event_name" AS f0
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'

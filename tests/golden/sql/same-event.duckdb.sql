@@ -6,7 +6,7 @@ WITH raw AS (
     "geo"."city" AS f0,
     "geo"."country" AS f1,
     "event_name" AS f2
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'

@@ -9,7 +9,7 @@ WITH raw AS (
     COALESCE("event_name", '') AS n,
     COALESCE(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."int_value" AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."string_value" AS VARCHAR) AS BIGINT)) AS s,
     "event_name" AS f0
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'

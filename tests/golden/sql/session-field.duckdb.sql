@@ -12,7 +12,7 @@ WITH raw AS (
     CASE WHEN "collected_traffic_source" IS NOT NULL THEN {'v': "collected_traffic_source"."manual_source"} END AS f1,
     "session_traffic_source_last_click" IS NULL AS f2,
     COALESCE("session_traffic_source_last_click"."cross_channel_campaign"."source", "session_traffic_source_last_click"."manual_campaign"."source") AS f3
-  FROM read_parquet('events/*.parquet', union_by_name = true)
+  FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
     AND "event_date" <= '20240310'
