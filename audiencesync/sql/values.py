@@ -119,6 +119,10 @@ class Values:
         kinds = {name: self.schema.kind(f"{schema_path}.value.{name}") for name in VALUE_TYPES}
         present = [name for name in VALUE_TYPES if kinds[name]]
         if not present or not self.schema.has(f"{schema_path}.key"):
+            if self.schema.has(schema_path):
+                raise PreviewError(
+                    f"the column {schema_path} is there, but not as a list of records of key and value"
+                )
             return None
         cast, dialect = self.dialect.cast, self.dialect
         numeric = [name for name in ("int_value", "double_value", "float_value") if name in present]

@@ -350,17 +350,11 @@ def test_a_time_that_is_no_bigint_is_refused_at_once(folder: Path, kind: str) ->
 @pytest.mark.parametrize("kind", ["MAP(VARCHAR, VARCHAR)", "STRUCT(key VARCHAR, value VARCHAR)[]", "VARCHAR"])
 def test_parameters_of_another_shape_are_said_to_be_there(folder: Path, kind: str) -> None:
     write(folder / "events" / "one.parquet", ROWS, f"* REPLACE (CAST(NULL AS {kind}) AS event_params)")
-    said: list[str] = []
-    counted_, not_counted = run(
-        folder, ASKED, Comparison("p", None, PARAMETER), progress=said.append
-    ).estimates
+    counted_, not_counted = run(folder, ASKED, Comparison("p", None, PARAMETER)).estimates
     assert counted_.after == 3
-    assert not_counted.not_previewable
-    assert any("event_params is there in another shape than GA4's records" in line for line in said)
-    said.clear()
-    write(folder / "events" / "one.parquet", ROWS)
-    run(folder, ASKED, progress=said.append)
-    assert not any("another shape" in line for line in said)
+    assert not_counted.not_previewable == (
+        "the column event_params is there, but not as a list of records of key and value"
+    )
 
 
 def test_a_parquet_file_is_no_duckdb_file(folder: Path) -> None:

@@ -20,7 +20,6 @@ from audiencesync.sql.preview.files import (
     first_line,
     guilty,
     left_out,
-    misshapen,
     only,
     parquet_files,
     probe_all,
@@ -80,11 +79,6 @@ class Duck:
 
     def __post_init__(self) -> None:
         self.schema = export_schema(self._relation(), self.shown)
-        if misshapen(self.schema):
-            self.progress(
-                f"{self.shown}: event_params is there in another shape than GA4's records of key and value, "
-                "so previews cannot read it"
-            )
         self.extent = self._extent()
 
     def _relation(self) -> duckdb.DuckDBPyRelation:

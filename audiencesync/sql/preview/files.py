@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
 from audiencesync.sql.compile import parquet
-from audiencesync.sql.dialect import DUCKDB, VALUE_TYPES, Schema
+from audiencesync.sql.dialect import DUCKDB, Schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,13 +72,6 @@ def export_schema(relation: duckdb.DuckDBPyRelation, shown: str) -> Schema:
             f"(BIGINT, not {kind})"
         )
     return schema
-
-
-def misshapen(schema: Schema) -> bool:
-    """Whether event_params is there, but not as records with a key and a value."""
-    values = any(schema.has(f"event_params.value.{name}") for name in VALUE_TYPES)
-    whole = schema.kind("event_params") == "records" and schema.has("event_params.key") and values
-    return schema.has("event_params") and not whole
 
 
 # which files
