@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FIRST_DAY = date(2014, 1, 1)
 """No event export is older."""
+SHIFT = 2
+"""By so many days a later event's day may be earlier: those of a property whose time zone was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ def _member(facts: Facts, entry: Entry, caveats: dict[str, tuple[str, ...]]) -> 
     """The condition that a user is a member."""
     audience = canonical(entry.audience)
     day = facts.span.before(audience.membership_duration_days)
-    held = [(clause.type, _clause(facts, clause, entry.readings, day)) for clause in audience.clauses]
+    since = facts.span.before(audience.membership_duration_days + SHIFT)
+    held = [(clause.type, _clause(facts, clause, entry.readings, since)) for clause in audience.clauses]
     includes = [each for kind, each in held if kind is ClauseType.INCLUDE]
     excludes = [each for kind, each in held if kind is ClauseType.EXCLUDE]
     notes: dict[str, None] = {}
@@ -266,8 +269,7 @@ def compile_comparison(entries: Sequence[Entry], pairs: Sequence[Pair], export: 
 def compile_flags(entries: Sequence[Entry], export: Export) -> Statement:
     """The statement that gives one row a user: u, then 1 or 0 under a0, a1, ... for each audience.
 
-    Refused audiences have no column; the others keep their order. Users without any event of interest are
-    left out.
+    Refused audiences have no column; the others keep their order. Users in no audience may be left out.
     """
     done = _compile(entries, export)
     if not done.members:

@@ -34,7 +34,7 @@ class Need:
     after: int = 0
 
     def __or__(self, other: Need) -> Need:
-        """The events of both."""
+        """All events of both, and maybe more."""
         either = None if self.names is None or other.names is None else self.names | other.names
         return Need(either, min(self.after, other.after))
 
@@ -200,9 +200,7 @@ class Facts:
     # the statement's parts
     def order(self) -> list[str]:
         """The total order of a user's events."""
-        if self.position:
-            return ["p"]
-        return ["ts", *(f"o{index}" for index in range(len(self._order_columns()))), "n"]
+        return [*([] if self.position else ["ts"]), *self.order_reads()]
 
     def _order_columns(self) -> list[str]:
         schema = self.values.schema
@@ -267,17 +265,14 @@ class Facts:
     def _need_of(self, name: str) -> Need:
         """The events for which a name of `reads` matters.
 
-        It is looked for in the text of the conditions: a word in a quoted value that looks like it can only
-        make the answer too wide.
+        Only conditions read an extracted value, and s where no window does. They are looked for by the name
+        in their text: a word in a quoted value that looks like it can only make the answer too wide.
         """
-        if self.values.windows and (name == "s" or name in self.values.windows.values()):
+        windows = self.values.windows
+        everywhere = name in windows.values() or (name == "s" and (windows or "ps" in self.positions))
+        if everywhere or not (name == "s" or name in self.values.columns):
             return Need(None)
-        if name == "s" and self.positions:
-            return Need(None)
-        tests = [sql for sql in self.needs if re.search(rf"\b{name}\b", sql)]
-        if name == "s":
-            tests += [sql for sql, bit in self.masks.known.items() if bit in self.session_bits]
-        return _united([self.needs[sql] for sql in tests]) if tests else Need(None)
+        return _united([need for sql, need in self.needs.items() if re.search(rf"\b{name}\b", sql)])
 
     def _only(self, need: Need, event: str, late: str) -> list[str]:
         """The conditions that an event is one of these; `late` compares its day with "{}"."""

@@ -186,7 +186,7 @@ class _Across:
         facts, plain = self.facts, _plain(leaf)
         self.dynamic = True
         # The last event of whoever can be a member is after that day, and so are the completions that count.
-        bit = facts.bit(facts.values.test(leaf), after=0 if self.readings.last_set else self.since)
+        bit = facts.bit(facts.values.test(leaf), after=self.since)
         self.completing.append(bit)
         days = plain.in_any_n_day_period
         late = f"{facts.user_column('MAX(d)')} > {facts.span.before(days)}" if days else ""

@@ -40,9 +40,16 @@ COLUMNS = {
 }
 """The part of the export's schema that the cases use."""
 
-NAMES = ("page_view", "add_to_cart", "purchase", "scroll", "login")
+NAMES = ("page_view", "add_to_cart", "purchase", "scroll", "login", "d")
+"""The last one, and some values below, are also names of columns in our statements."""
 COUNTRIES = ("Germany", "FRANCE", "Österreich", "x'y")
-PAGES = ("https://shop.example/a", "https://shop.example/a/B?x=1", "https://shop.example/", "no url")
+PAGES = (
+    "https://shop.example/a",
+    "https://shop.example/a/B?x=1",
+    "https://shop.example/",
+    "no url",
+    "https://s.example/d",
+)
 
 
 def load(
@@ -144,7 +151,7 @@ class Chance:
         if self.some(0.7):
             found["score"] = self.pick((1, 2, 5, 1.5, 2.0, "2", "high", None))
         if self.some(0.5):
-            found["method"] = self.pick(("Card", "card", "cash", 7))
+            found["method"] = self.pick(("Card", "card", "cash", 7, "d"))
         return params(found)
 
     def item(self) -> Json:
@@ -256,8 +263,11 @@ class Chance:
         if name == "itemName":
             return {"fieldName": name, **self.text(("Mug", "shirt"), ("M.g", "s.*"))}
         if name == "pagePath":
-            return {"fieldName": name, **self.text(("/a", "/A/b", "/"), ("/a.*", "/"))}
-        return {"fieldName": name, **self.text(("card", "Cash", "2", "high", "1.5"), ("c.*", "[0-9.]+", "a"))}
+            return {"fieldName": name, **self.text(("/a", "/A/b", "/", "/d"), ("/a.*", "/", r"/\D"))}
+        return {
+            "fieldName": name,
+            **self.text(("card", "Cash", "2", "high", "1.5", "d", "o2"), ("c.*", "[0-9.]+", "a", r"\d+")),
+        }
 
     def plain(self, *, across: bool) -> Json:
         texts: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (

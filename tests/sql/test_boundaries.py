@@ -258,6 +258,29 @@ def test_hostile_texts_stay_values(members: Any, words: str, where: str) -> None
     assert members(body(simple(EVENT, [found])), rows) == {"u"}
 
 
+@pytest.mark.parametrize("word", ["d", "ts", "u", "o2", "n", "s", "f0", "m0", r"\d+"])
+def test_a_word_that_names_a_column_of_ours_stays_a_value(members: Any, word: str) -> None:
+    old, peru = "2024-01-01 12:00:00", {"country": "Peru"}
+    method = text("method", word, "FULL_REGEXP" if "+" in word else "EXACT")
+    value = "12" if "+" in word else word
+    rows = [event("u", "b", old, params={"method": value}), event("u", "x", "2024-03-09 12:00:00", geo=peru)]
+    ever = simple(EVENT, [named("b", method)])
+    assert members(body(ever, simple(EVENT, [text("country", "Peru")]), days=7), rows) == {"u"}
+    either = [named("b", method), text("country", "Peru", atAnyPointInTime=True)]
+    assert members(body(simple(ALL, either), days=7), rows) == {"u"}
+    assert members(body(steps(ALL, step([named("b", method)]), step([named("x")]))), rows) == {"u"}
+
+
+def test_the_last_event_is_the_last_although_the_propertys_days_went_back(members: Any) -> None:
+    audience = body(simple(ALL, [text("country", "Peru")]), days=3)
+    rows = [
+        event("u", "a", "2024-03-08 12:00:00", geo={"country": "Peru"}),
+        event("u", "a", "2024-03-08 13:00:00", event_date="20240306"),
+    ]
+    assert members(audience, rows) == set()
+    assert members(audience, rows[:1]) == {"u"}
+
+
 def test_a_nul_and_a_lone_surrogate_are_refused() -> None:
     for words in ("a\0b", "\ud800"):
         assert "cannot be compared" in refusal(body(simple(EVENT, [text("country", words)])))

@@ -12,7 +12,7 @@ WITH raw AS (
   WHERE `user_pseudo_id` IS NOT NULL
     AND `event_timestamp` IS NOT NULL
     AND `event_date` <= '20240310'
-    AND `event_date` > '20220917'
+    AND `event_date` > '20220915'
 ),
 ev AS (
   SELECT
