@@ -45,8 +45,8 @@ def rows_of(day: str, seed: int, label: str = "") -> list[Json]:
     return [row | {YOUNG: None} for row in rows] if day == DAYS[0] else rows
 
 
-TABLES = {day: rows_of(day, 9) for day in DAYS}
-INTRADAY = rows_of(DAYS[0], 10, "intraday-")
+TABLES = {day: rows_of(day, 10) for day in DAYS}
+INTRADAY = rows_of(DAYS[0], 11, "intraday-")
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def members_of(wanted: Json, rows: list[Json], as_of: date) -> set[str]:
 def test_a_preview_counts_the_daily_tables_up_to_its_day_and_says_their_bytes(
     front: bigquery_front.Front, as_of: date, limit: int | None
 ) -> None:
-    chance, rows = cases.Chance(17), rows_up_to(as_of)
+    chance, rows = cases.Chance(18), rows_up_to(as_of)
     bodies = [SCROLLED, *(chance.audience() for _ in range(2))]
     report, said = counted(bodies, as_of, maximum_bytes_billed=limit)
     assert report.engine == "bigquery"
