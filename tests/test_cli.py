@@ -634,6 +634,13 @@ def test_a_preview_prints_its_statement(shell: Shell, events: str) -> None:
     assert "_TABLE_SUFFIX" in shell.out
 
 
+@pytest.mark.parametrize("day", ["2021-13-01", "20211201", "2021-W01-1", "yesterday"])
+def test_a_day_that_is_none_is_refused(shell: Shell, day: str) -> None:
+    for command in (["preview"], ["catalog", "--out", "site"]):
+        assert shell(*command, "--as-of", day) == 1
+        assert f"Invalid value for '--as-of': '{day}' is no day of the form YYYY-MM-DD" in shell.err
+
+
 @pytest.mark.parametrize("arguments", [["--as-of", "yesterday"], ["--events", "absent.parquet"], []])
 def test_a_preview_without_its_needs_is_an_error(shell: Shell, arguments: list[str]) -> None:
     assert shell("preview", *arguments) == 1

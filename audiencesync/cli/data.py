@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import audiencesync
-from audiencesync.cli.frame import ERROR, OK, Frame, command, elsewhere, global_options, output_format
+from audiencesync.cli.frame import ERROR, OK, Day, Frame, command, elsewhere, global_options, output_format
 from audiencesync.errors import UsageError
 from audiencesync.model import Audience
 from audiencesync.settings import Events, Export
@@ -43,7 +43,7 @@ def _no_previews() -> dict[str, Any]:
 @click.option(
     "--events", metavar="PATH", help="The event export instead of the settings' one: Parquet, a DuckDB file."
 )
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="The day to count at.")
+@click.option("--as-of", type=Day(), metavar="YYYY-MM-DD", help="The day to count at.")
 @click.option(
     "--base", default="none", show_default=True, metavar="REF|live|none", help="What to compare with."
 )
@@ -55,7 +55,7 @@ def preview_command(
     frame: Frame,
     keys: tuple[str, ...],
     events: str | None,
-    as_of: datetime | None,
+    as_of: date | None,
     base: str,
     sql: str | None,
     format_: str,
@@ -72,11 +72,10 @@ def preview_command(
         _alone([*(name for name in given if given[name]), *(["--format"] if format_ != "text" else [])])
     workspace = audiencesync.load(frame.workspace)
     workspace.sound()
-    day = as_of.date() if as_of else None
     if sql:
-        return _print_sql(frame, workspace, keys, events, sql, day)
+        return _print_sql(frame, workspace, keys, events, sql, as_of)
     pairs = _pairs(frame, workspace, keys, base)
-    found = compare_users(frame, workspace, list(pairs.values()), events=events, as_of=day, band=band)
+    found = compare_users(frame, workspace, list(pairs.values()), events=events, as_of=as_of, band=band)
     beside = _calibration(frame, workspace, found) if calibrate else None
     if format_ == "json":
         more = {} if beside is None else {"calibration": report.calibration(beside)}

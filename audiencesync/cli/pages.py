@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import click
 
 import audiencesync
-from audiencesync.cli.frame import OK, FilePath, Frame, command
+from audiencesync.cli.frame import OK, Day, FilePath, Frame, command
 from audiencesync.errors import UsageError
 
 _MOST = 256 * 1024 * 1024
@@ -24,11 +24,11 @@ _MOST = 256 * 1024 * 1024
 )
 @click.option(
     "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=Day(),
     metavar="YYYY-MM-DD",
     help="Calls a review overdue that was due before this day.",
 )
-def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: datetime | None) -> int:
+def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: date | None) -> int:
     """Writes a static site of all audiences: a list to search, and a page for each."""
     from audiencesync import git, site
     from audiencesync.report import catalog
@@ -46,16 +46,12 @@ def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: datet
             problems=workspace.problems,
             changes=git.last_changes(workspace.folder),
             numbers=numbers,
-            as_of=_day(as_of),
+            as_of=as_of,
         )
     )
     site.write(out, pages)
     frame.note(f"the catalog is in {out}: open {out / catalog.INDEX}")
     return OK
-
-
-def _day(moment: datetime | None) -> date | None:
-    return moment.date() if moment else None
 
 
 def _text(path: Path) -> str:
