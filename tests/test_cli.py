@@ -486,6 +486,10 @@ def test_a_plan_whose_users_cannot_be_counted_is_shown_all_the_same(shell: Shell
     assert shell("plan", "--preview") == 1
     assert "Plan: 1 to create" in shell.out
     assert "error: no Parquet file at" in shell.err
+    shell.edit("audiencesync", "events: {parquet: nowhere.parquet}\n", "")
+    assert shell("plan", "--preview") == 1
+    assert "Plan: 1 to create" in shell.out
+    assert "error: no event export: set `events` in the settings" in shell.err
 
 
 def test_a_preview_compares_with_a_revision(shell: Shell, events: str) -> None:

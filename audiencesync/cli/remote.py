@@ -121,7 +121,7 @@ def plan_command(
         frame.note(f"the plan is in {out}; carry it out with `audiencesync apply {out}`")
     try:
         previews = _previews(frame, workspace, plan) if preview else None
-    except PreviewError as error:
+    except (PreviewError, UsageError) as error:
         # A plan is a plan without its numbers too; the exit code tells that they are missing.
         from audiencesync.report import plans
 

@@ -83,12 +83,14 @@ class Pair:
     after: str
 
 
-def parquet(path: str) -> str:
+def parquet(*patterns: str, more: str = "") -> str:
     """DuckDB's source for Parquet files by path or glob; files are united by column name.
 
     A folder called event_date=2026-11-01 does not take the place of the file's own column.
     """
-    return f"read_parquet({DIALECTS['duckdb'].text(path)}, union_by_name = true, hive_partitioning = false)"
+    listed = ", ".join(map(DIALECTS["duckdb"].text, patterns))
+    files = listed if len(patterns) == 1 else f"[{listed}]"
+    return f"read_parquet({files}, union_by_name = true, hive_partitioning = false{more})"
 
 
 def wildcard(dataset: str, as_of: date, first: date = FIRST_DAY) -> str:

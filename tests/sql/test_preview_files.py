@@ -20,7 +20,7 @@ from audiencesync.sql.facts import Span
 from audiencesync.sql.preview import Comparison, stage, statement
 from audiencesync.wire import from_api
 from tests.sql.cases import EVENT, SESSION
-from tests.sql.test_preview import ROWS, TODAY, A, B, run, write
+from tests.sql.test_preview import ROWS, TODAY, A, B, folder, run, write
 from tests.sql.written import body, event, named, simple, text
 
 LANDING = from_api(body(simple(EVENT, [text("landingPage", "/a")])))
@@ -30,11 +30,7 @@ COUNTRY = from_api(body(simple(EVENT, [text("country", "b")])))
 ASKED = Comparison("k", A, B)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "events").mkdir()
-    write(tmp_path / "events" / "one.parquet", ROWS)
-    return tmp_path
+__all__ = ["folder"]  # a fixture
 
 
 @pytest.fixture

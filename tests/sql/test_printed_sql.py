@@ -11,17 +11,13 @@ from audiencesync.settings import Events
 from audiencesync.sql.preview import Comparison, statement
 from audiencesync.wire import from_api
 from tests.sql.cases import EVENT
-from tests.sql.test_preview import ROWS, TODAY, A, B, run, write
+from tests.sql.test_preview import ROWS, TODAY, A, B, folder, run, write
 from tests.sql.written import body, event, named, simple
 
 ASKED = Comparison("k", A, B)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "events").mkdir()
-    write(tmp_path / "events" / "one.parquet", ROWS)
-    return tmp_path
+__all__ = ["folder"]  # a fixture
 
 
 def text_of(folder: Path, source: Events, said: list[str] | None = None, audience: Any = B) -> str:

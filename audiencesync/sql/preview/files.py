@@ -116,8 +116,7 @@ def exactly(file: Path) -> str:
 
 def union(files: Sequence[Path], more: str = "") -> str:
     """What stands after FROM for these very files, united by column name."""
-    listed = ", ".join(map(exactly, files))
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false{more})"
+    return parquet(*map(literally, files), more=more)
 
 
 def only(files: Sequence[Path], some: Sequence[Path]) -> str:
