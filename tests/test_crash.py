@@ -76,13 +76,27 @@ class Shop:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        """The property over HTTP for as long as the block runs; the settings name it."""
+        """The property over HTTP for as long as the block runs; the settings name it.
+
+        When the block ends, what is under way is finished, and what a dead process sent and nobody has read
+        yet never arrives: none of it changes the property under the next block.
+        """
         store = Store(self.state)
-        self.api = Api(store=store, properties=(PROPERTY,), faults=self._faults)
+        over = threading.Event()
+
+        def faults(call: Call, moment: Moment) -> Answer | None:
+            if over.is_set() and moment == "before":
+                raise ConnectionError
+            return self._faults(call, moment)
+
+        self.api = Api(store=store, properties=(PROPERTY,), faults=faults)
         try:
             with running(self.api) as self.address:
                 self.settings(self.address)
-                yield
+                try:
+                    yield
+                finally:
+                    over.set()
         finally:
             store.close()
 
@@ -216,7 +230,8 @@ def test_a_process_killed_at_any_request_converges_with_one_more_run(
             process.join(30)
             assert process.exitcode == (-signal.SIGKILL if struck == number else 0)
             kills += struck == number
-            shop.strike = None
+        shop.strike = None
+        with shop.served():
             assert shop.apply(capsys) == 0
             shop.converged(capsys)
             assert shop.strangers(adopted) == foreign
@@ -259,6 +274,7 @@ def test_a_process_killed_at_a_random_moment_converges(
             process.kill()
             process.join()
             killed += process.exitcode == -signal.SIGKILL
+        with shop.served():
             assert shop.apply(capsys) == 0
             shop.converged(capsys)
     assert killed >= 5
