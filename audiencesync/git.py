@@ -79,7 +79,7 @@ def files_at(
     """
     top = _ask(folder, "rev-parse", "--show-toplevel")
     if top.out is None:
-        raise _refusal(folder, top.why, revision)
+        raise _refusal(folder, top.why, _no_files(revision))
     found = _run(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found is None:
         shallow = (_run(folder, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true"
@@ -103,14 +103,20 @@ def files_at(
 
 
 _NO_GIT = "there is no git on the PATH"
+_OUTSIDE = "not a git repository"
+_EMPTY = "does not have any commits yet"
 _TRUST = re.compile(r"git config --global --add safe\.directory .+")
 
 
-def _refusal(folder: Path, why: str, revision: str) -> UsageError:
-    """Why git reads nothing there, with the way out where there is one."""
+def _no_files(revision: str) -> str:
+    return f"there are no files as of {revision}"
+
+
+def _refusal(folder: Path, why: str, so: str) -> UsageError:
+    """Why git reads nothing there and what follows, with the way out where there is one."""
     if why == _NO_GIT:
         fact, way = why, ": install git"
-    elif "not a git repository" in why:
+    elif _OUTSIDE in why:
         fact, way = f"{folder} is in no git repository", ""
     elif advice := _TRUST.search(why):
         fact = f"git refuses the repository of {folder}, since another user owns it"
@@ -118,7 +124,7 @@ def _refusal(folder: Path, why: str, revision: str) -> UsageError:
     else:
         said = next((line for line in why.splitlines() if line.strip()), "it gives no reason")
         fact, way = f"git cannot read the repository of {folder} ({said.removeprefix('fatal: ').strip()})", ""
-    return UsageError(f"{fact}, so there are no files as of {revision}{way}")
+    return UsageError(f"{fact}, so {so}{way}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def _entries(folder: Path, tree: str, revision: str) -> list[_Entry]:
     """The blobs of a tree; a submodule is none."""
     listed = _ask(folder, "ls-tree", "-r", "-z", "--full-tree", tree)
     if listed.out is None:
-        raise _refusal(folder, listed.why, revision)
+        raise _refusal(folder, listed.why, _no_files(revision))
     found = []
     for record in listed.out.split(b"\0")[:-1]:
         head, _, raw = record.partition(b"\t")
@@ -172,7 +178,7 @@ def _contents(
     given = b"".join((tree + b":" + each.raw if each.link else each.blob) + b"\n" for each in asked)
     answer = _ask(folder, "cat-file", "--batch", "--follow-symlinks", given=given)
     if answer.out is None:
-        raise _refusal(folder, answer.why, revision)
+        raise _refusal(folder, answer.why, _no_files(revision))
     answers = _answers(answer.out)
     return [_LINE_END if each.link and b"\n" in each.raw else next(answers, _MISSING) for each in entries]
 
@@ -204,13 +210,16 @@ _COMMIT = re.compile("\x01([0-9a-f]{40,64})")
 def last_changes(folder: Path) -> dict[str, LastChange]:
     """The newest commit of each file below a folder, by its path from there; empty outside a repository.
 
-    One walk over the history, where asking for each file alone would be one walk a file.
+    One walk over the history, where asking for each file alone would be one walk a file. Errors: UsageError
+    where git reads nothing of the repository.
     """
     form = "%x01%H%x00%an%x00%aI%x00%s"
     log = ("log", "-z", "--no-show-signature", f"--format={form}", "--name-only", "--relative")
-    text = _run(folder, *log, "--", ".")
+    answer = _ask(folder, *log, "--", ".")
+    if answer.out is None and not (_OUTSIDE in answer.why or _EMPTY in answer.why):
+        raise _refusal(folder, answer.why, "nobody can say who changed a file last")
     found: dict[str, LastChange] = {}
-    for change, path in _changes(iter((text or b"").decode("utf-8", "surrogateescape").split("\0"))):
+    for change, path in _changes(iter((answer.out or b"").decode("utf-8", "surrogateescape").split("\0"))):
         found.setdefault(path, change)
     return found
 

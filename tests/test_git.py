@@ -126,6 +126,8 @@ def test_a_repository_of_another_user_is_told_with_gits_own_way_out(
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    with pytest.raises(UsageError, match="another user owns it, so nobody can say who changed a file last"):
+        git.last_changes(repository)
     with pytest.raises(UsageError, match="another user owns it") as raised:
         git.files_at(repository, "HEAD")
     assert f"git config --global --add safe.directory {repository.parent}`" in str(raised.value)
@@ -149,6 +151,11 @@ def test_the_commit_says_whether_files_differ_from_it(repository: Path) -> None:
     assert len(clean) == 40
     (repository / "a.yaml").write_text("changed\n")
     assert git.commit(repository) == clean + "+"
+
+
+def test_before_the_first_commit_nothing_was_changed(tmp_path: Path) -> None:
+    run(tmp_path, "init", "-q")
+    assert git.last_changes(tmp_path) == {}
 
 
 def test_the_last_change_of_each_file(repository: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import audiencesync
 from audiencesync.cli.frame import OK, Day, FilePath, Frame, command
 from audiencesync.errors import UsageError
+
+if TYPE_CHECKING:
+    from audiencesync.git import LastChange
 
 _MOST = 256 * 1024 * 1024
 
@@ -30,7 +34,7 @@ _MOST = 256 * 1024 * 1024
 )
 def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: date | None) -> int:
     """Writes a static site of all audiences: a list to search, and a page for each."""
-    from audiencesync import git, site
+    from audiencesync import site
     from audiencesync.report import catalog
 
     workspace = audiencesync.load(frame.workspace)
@@ -44,7 +48,7 @@ def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: date 
             folder=str(workspace.folder),
             texts=workspace.texts,
             problems=workspace.problems,
-            changes=git.last_changes(workspace.folder),
+            changes=_changes(frame, workspace.folder),
             numbers=numbers,
             as_of=as_of,
         )
@@ -52,6 +56,17 @@ def catalog_command(frame: Frame, out: Path, previews: Path | None, as_of: date 
     site.write(out, pages)
     frame.note(f"the catalog is in {out}: open {out / catalog.INDEX}")
     return OK
+
+
+def _changes(frame: Frame, folder: Path) -> dict[str, LastChange]:
+    """Each file's last change; the pages do without where git says nothing, and a note says so."""
+    from audiencesync import git
+
+    try:
+        return git.last_changes(folder)
+    except UsageError as error:
+        frame.note(str(error))
+        return {}
 
 
 def _text(path: Path) -> str:

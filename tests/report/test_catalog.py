@@ -562,6 +562,17 @@ def test_the_last_change_comes_from_git(shop: Path, tmp_path: Path) -> None:
     assert git.last_changes(tmp_path) == {}
 
 
+def test_where_git_refuses_the_repository_the_catalog_says_so(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "-C", str(shop), "init", "-q"], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    assert run(["-w", str(shop), "catalog", "--out", str(tmp_path / "out")]) == 0
+    assert "so nobody can say who changed a file last: trust it with `git config" in capsys.readouterr().err
+
+
 def test_a_workspace_with_errors_has_no_catalog(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

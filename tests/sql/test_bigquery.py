@@ -361,6 +361,20 @@ def test_no_answer_is_said_soon(
     assert refused().startswith(f"BigQuery, listing {EXPORT}: no answer: {why}")
 
 
+def test_no_answer_after_the_listing_is_said_soon(
+    front: bigquery_front.Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = big.open_source(Events(bigquery=EXPORT), progress=lambda _line: None)
+    try:
+        engine.client._connection.API_BASE_URL = f"http://127.0.0.1:{closed_port()}"
+        monkeypatch.setattr(big, "PATIENCE", 0.1)
+        with pytest.raises(PreviewError, match=r"^BigQuery, asking for the bytes of the query: no answer: "):
+            engine.run("SELECT 1")
+    finally:
+        engine.close()
+    assert front.queries == []
+
+
 def test_the_command_counts_in_bigquery(
     front: bigquery_front.Front, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LABELS = {"application": "audiencesync", "command": "preview"}
 PATIENCE = 20.0
-"""Seconds in which a listing without an answer is asked for again; Google's client takes ten minutes."""
+"""Seconds for which Google's client asks again where it gets no answer, before a query runs; else minutes."""
 TIMEOUT = 60.0
 """Seconds that one answer may take; without it Google's client waits for ever."""
 _DAILY = re.compile(r"events_(20[0-9]{6})")
@@ -95,6 +95,13 @@ def _reason(error: Exception) -> str:
     return _line(message)
 
 
+def _patient() -> dict[str, Any]:
+    """How a call that costs nothing waits; a query that runs is waited for as Google's client does."""
+    from google.cloud.bigquery import DEFAULT_RETRY
+
+    return {"retry": DEFAULT_RETRY.with_timeout(PATIENCE), "timeout": TIMEOUT}
+
+
 @contextmanager
 def _said(what: str) -> Iterator[None]:
     """Turns the errors of Google's client into one sentence."""
@@ -124,17 +131,14 @@ class Big:
     bytes_billed: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        from google.cloud.bigquery import DEFAULT_RETRY
-
-        patient = {"retry": DEFAULT_RETRY.with_timeout(PATIENCE), "timeout": TIMEOUT}
         with _said(f"listing {self.dataset}"):
-            names = [each.table_id for each in self.client.list_tables(self.dataset, **patient)]
+            names = [each.table_id for each in self.client.list_tables(self.dataset, **_patient())]
         days = [day for name in names if (day := _day(name))]
         if not days:
             raise PreviewError(f"{self.dataset} holds no daily table events_YYYYMMDD")
         newest = f"{self.dataset}.events_{max(days):%Y%m%d}"
         with _said(f"reading the columns of {newest}"):
-            self.schema = schema_of(self.client.get_table(newest, **patient).schema)
+            self.schema = schema_of(self.client.get_table(newest, **_patient()).schema)
         for name in BASE:
             if not self.schema.has(name):
                 raise PreviewError(f"{newest} has no column {name}: it is no GA4 event export")
@@ -158,7 +162,8 @@ class Big:
 
         with _said("asking for the bytes of the query"):
             config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, labels=LABELS)
-            size = int(self.client.query(sql, job_config=config).total_bytes_processed or 0)
+            asked = self.client.query(sql, job_config=config, job_retry=None, **_patient())
+            size = int(asked.total_bytes_processed or 0)
         limit = f" of at most {human(self.maximum)}" if self.maximum else ""
         self.progress(f"BigQuery reads {human(size)}{limit}")
         if self.maximum is not None and size > self.maximum:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _UNRELATED = ("OutOfMemoryException", "BinderException", "ParserException", "CatalogException")
 """DuckDB's errors that say nothing about a file's content."""
+_CHECK = "check `events` in the settings, or --events"
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -245,7 +246,9 @@ def _open_parquet(
             f"{base_dir / pattern} holds no Parquet file itself, but {below}: read them with '{wider}'"
         )
     if not files:
-        raise PreviewError(f"no Parquet file at {base_dir / pattern}: check `events` in the settings")
+        raise PreviewError(
+            f"no Parquet file at {base_dir / pattern}: check `events` in the settings, or --events"
+        )
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
     if below:
         progress(f"left out: {below} of {base_dir / pattern}; '{wider}' has them too")
@@ -261,7 +264,7 @@ def _open_database(
 
     path = base_dir / events.duckdb
     if not path.is_file():
-        raise PreviewError(f"no DuckDB file at {path}: check `events` in the settings")
+        raise PreviewError(f"no DuckDB file at {path}: {_CHECK}")
     try:
         connection.execute(f"ATTACH {DUCKDB.text(str(path))} AS source (READ_ONLY)")
     except duckdb.Error as error:
