@@ -283,17 +283,13 @@ def test_a_process_killed_at_a_random_moment_converges(
 # ---------------------------------------------------------------- SIGINT
 
 
-def start(shop: Shop, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "audiencesync", "-w", str(shop.folder), *APPLY, *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-
-
 def interrupt(
     shop: Shop, when: Callable[[Call, Moment], Answer | bool | None], *more: str
 ) -> tuple[int, Any, str]:
     """Ctrl-C at the first request that `when` picks; gives the exit code, the document and stderr."""
     begun = threading.Event()
     holder: list[subprocess.Popen[str]] = []
+    errors = shop.folder.parent / "stderr"
 
     def strike(call: Call, moment: Moment, _number: int) -> Answer | None:
         picked = when(call, moment)
@@ -302,15 +298,18 @@ def interrupt(
             while not holder:
                 time.sleep(0.01)
             holder[0].send_signal(signal.SIGINT)
-            time.sleep(0.3)
+            while "interrupted" not in errors.read_text() and holder[0].poll() is None:
+                time.sleep(0.01)
         return picked if isinstance(picked, Answer) else None
 
     shop.strike = strike
-    holder.append(start(shop, *more))
-    out, errors = holder[0].communicate(timeout=30)
+    command = [sys.executable, "-m", "audiencesync", "-w", str(shop.folder), *APPLY, *more]
+    with errors.open("w") as stderr:
+        holder.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT))
+        out, _ = holder[0].communicate(timeout=60)
     shop.strike = None
-    assert "Traceback" not in errors
-    return holder[0].returncode, json.loads(out), errors
+    assert "Traceback" not in errors.read_text()
+    return holder[0].returncode, json.loads(out), errors.read_text()
 
 
 def is_create(call: Call, moment: Moment) -> bool:
@@ -323,7 +322,8 @@ def test_an_interrupt_finishes_the_request_in_flight_and_reports(
     shop = make("shop")
     log = tmp_path / "run.log"
     with shop.served():
-        code, document, _ = interrupt(shop, is_create, "--log", str(log))
+        code, document, errors = interrupt(shop, is_create, "--log", str(log))
+        assert "interrupted: finishing what is under way; Ctrl-C again ends it at once\n" in errors
         assert code == 1
         status = {each["key"]: each["status"] for each in document["outcomes"]}
         assert sorted(status) == ["adopt", "archive", "bind", "create", "new-key", "patch", "replace"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,6 +301,9 @@ def _apply_code(plan: Plan, outcomes: list[Outcome]) -> int:
     return BLOCKED if Status.BLOCKED in statuses or plan.blocked else OK
 
 
+_STDERR = 2
+
+
 class _Stop:
     """Ctrl-C lets the request in flight finish; the run then stops and reports. A second one ends it."""
 
@@ -319,6 +323,9 @@ class _Stop:
         if self._asked.is_set():
             raise KeyboardInterrupt
         self._asked.set()
+        # The interrupted thread may be in the middle of a line of Python's own stream.
+        with suppress(OSError):
+            os.write(_STDERR, b"interrupted: finishing what is under way; Ctrl-C again ends it at once\n")
 
     @contextmanager
     def heard(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Literal
 from urllib.error import HTTPError
 
@@ -64,15 +65,17 @@ def test_a_connection_is_kept_and_answers_at_once(ga: Property) -> None:
     with running(ga.api) as base, connected(base) as connection:
         connection.connect()
         sock = connection.sock
-        began = time.monotonic()
+        took = []
         for _ in range(50):
+            began = time.monotonic()
             connection.request("POST", AUDIENCES, json.dumps({"x": 1}))
             answer = connection.getresponse()
             assert answer.status == 400
             assert answer.version == 11
             answer.read()
+            took.append(time.monotonic() - began)
         # Nagle's algorithm against delayed acknowledgements would take 40 ms a call.
-        assert time.monotonic() - began < 50 * 0.03
+        assert median(took) < 0.03
         assert connection.sock is sock
 
 
@@ -213,13 +216,14 @@ SERVER = textwrap.dedent(
     from audiencesync.local.server import serve
     from audiencesync.local.store import Store
 
-    def slowly(call, when):
-        if when == "before" and call.headers.get("slow"):
-            time.sleep(1)
-
     def say(line):
         sys.stdout.write(line + "\\n")
         sys.stdout.flush()
+
+    def slowly(call, when):
+        if when == "before" and call.headers.get("slow"):
+            say("begun")
+            time.sleep(1)
 
     api = Api(store=Store(Path(sys.argv[1])), switches=Switches(audience_limit=100_000), faults=slowly)
     serve(api, port=0, ready=say)
@@ -252,10 +256,10 @@ def test_a_signal_stops_the_server_after_what_is_under_way(tmp_path: Path, numbe
         idle.request("GET", AUDIENCES)
         idle.getresponse().read()
         slow.request("POST", AUDIENCES, json.dumps(body_of("slow")), {"Slow": "yes"})
-        time.sleep(0.3)
+        assert server.stdout
+        assert server.stdout.readline().strip() == "begun"
         server.send_signal(number)
         assert slow.getresponse().status == 200
-        assert server.stdout
         assert server.stdout.readline().strip() == "stopped"
         assert server.wait(10) == 0
     assert "slow" in Property(Api(store=Store(tmp_path / ".audiencesync"))).names()
