@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,7 +27,7 @@ def broken(then: Workspace) -> dict[str, Problem]:
     return {each.location.path: each for each in reversed(then.problems) if each.severity is Severity.ERROR}
 
 
-def paired(now: Workspace, then: Workspace, target: str) -> dict[str, Audience | Problem]:
+def definitions(now: Workspace, then: Workspace, target: str) -> dict[str, Audience | Problem]:
     """What the target's audiences were, by today's keys: a definition, or why the file had none.
 
     A file with errors counts for the key that it still says, else for the one that the same path has today,
@@ -60,16 +60,38 @@ def _manage(path: str, text: str) -> Mapping[str, Any] | None:
     return manage if isinstance(manage, dict) or manage is None else {}
 
 
-_KEY = re.compile(
-    r"""^manage:[ \t]*(?:\{[^{}\n]*?|(?:\#.*)?\n(?:[ \t].*\n)*?[ \t]+)\bkey:[ \t]*["']?(?P<key>[\w.-]+)""",
-    re.MULTILINE,
-)
+_MANAGE = re.compile(r"""(?P<quote>["']?)manage(?P=quote)[ \t]*:(?P<rest>.*)""")
+_KEY = re.compile(r"""(?P<quote>["']?)key(?P=quote)[ \t]*:[ \t]*["']?(?P<key>[\w.-]+)""")
+_ITEM = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:''|[^'])*'|[^,"'{}])+""")
 
 
 def _said(text: str) -> str:
     """The manage.key that stands in a text that is no YAML, or ""."""
-    found = _KEY.search(text)
-    return found["key"] if found else ""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    for number, line in enumerate(lines):
+        if found := _MANAGE.fullmatch(line):
+            rest = found["rest"].strip()
+            return _first_key(_ITEM.findall(rest) if rest.startswith("{") else _children(lines[number + 1 :]))
+    return ""
+
+
+def _children(lines: Sequence[str]) -> Iterator[str]:
+    """The entries of the block that begins with the first line, without what is nested in them."""
+    indent = _indent(lines[0]) if lines else 0
+    for line in lines:
+        if not 0 < indent <= _indent(line):
+            return
+        if _indent(line) == indent:
+            yield line
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _first_key(entries: Iterable[str]) -> str:
+    found = (_KEY.match(entry.strip()) for entry in entries)
+    return next((each["key"] for each in found if each), "")
 
 
 def _meant(manage: Mapping[str, Any] | None, today: Desired | None, target: str) -> bool:

@@ -587,6 +587,32 @@ def test_calibration_says_where_the_live_definition_is_another(shell: Shell, eve
     assert "buyers: the live definition differs from the file" in shell.out
 
 
+def test_nothing_is_counted_where_ga4_cannot_be_asked_for_its_exports(shell: Shell, events: str) -> None:
+    shell.edit("audiencesync", "endpoint: local", 'endpoint: "http://127.0.0.1:9", credentials: anonymous')
+    assert shell("preview", "--events", events, "--calibrate") == 1
+    assert "counting" not in shell.err
+
+
+def test_a_preview_shows_the_range_over_the_readings(shell: Shell, events: str) -> None:
+    shell.edit("buyers", "purchase", "page_view")
+    without = shell.json("preview", "--events", events)["previews"]
+    (found,) = shell.json("preview", "--events", events, "--band")["previews"]
+    assert [each["band"] for each in without] == [None]
+    assert found["band"] == [found["after"]] * 2
+    assert shell("preview", "--events", events, "--band") == 0
+    assert "over the undocumented readings)" in shell.out
+
+
+def test_a_duckdb_file_of_the_command_line_has_the_table_of_the_settings(shell: Shell, events: str) -> None:
+    import duckdb
+
+    path = shell.folder / "raw.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(f"CREATE TABLE raw AS SELECT * FROM '{events}'")
+    shell.edit("audiencesync", "targets:", "events: {duckdb: other.duckdb, table: raw}\ntargets:")
+    assert rows(shell.json("preview", "--events", str(path))["previews"]) == [("buyers", None, 2)]
+
+
 def test_a_key_of_another_target_says_where_it_belongs(shell: Shell, events: str) -> None:
     shell.edit("audiencesync", "targets:", "defaultTarget: demo\ntargets:")
     shell.edit("audiencesync", "local}", 'local}\n  shop: {property: "1001", endpoint: local}')

@@ -17,7 +17,7 @@ PACKAGE = "audiencesync"
 # A module imports only from rows above its own. A room that is a folder stands for all modules in it.
 LAYERS = (
     {"errors"},
-    {"syntax", "known_fields"},
+    {"syntax", "known_fields", "regexps", "unseen"},
     {"source", "fields"},
     {"settings", "model"},
     {"wire"},
@@ -52,6 +52,8 @@ PURE = {
     *(
         "errors",
         "syntax",
+        "regexps",
+        "unseen",
         "source",
         "fields",
         "model",

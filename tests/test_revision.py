@@ -30,7 +30,7 @@ def workspace(**files: str | Problem) -> Workspace:
 
 def told(now: Workspace, then: Workspace, target: str = "demo") -> dict[str, str]:
     """Each key with the name that it had, or with "!" where its file was invalid."""
-    found = revision.paired(now, then, target)
+    found = revision.definitions(now, then, target)
     return {
         key: "!" if isinstance(each, Problem) else each.display_name for key, each in sorted(found.items())
     }
@@ -49,6 +49,13 @@ CONFLICT = "<<<<<<< ours\ndisplayName: A\nmanage:\n  contact: x\n  # who\n  key:
         ({"sub__b": of(manage="{key: k}")}, {"a": of(manage="{key: k}", days=BAD)}, {"k": "!"}),
         ({"sub__b": of(manage="{key: k}")}, {"a": CONFLICT}, {"k": "!"}),
         ({"sub__b": of(manage="{key: k}")}, {"a": "x: [\nmanage: {contact: b, key: 'k'}\n"}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": "x: [\nmanage:\n\n  key: k\n"}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": "x: [\r\nmanage:\r\n  key: k\r\n"}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": "x: [\nmanage: # who\n# what\n  key: k # so\n"}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": 'x: [\n"manage":\n  "key": "k"\n'}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": "x: [\nmanage:\n  no:\n    key: z\n  key: k\n"}, {"k": "!"}),
+        ({"b": of(manage="{key: k}")}, {"a": "x: [\nmanage: {contact: 'key: z', key: k}\n"}, {"k": "!"}),
+        ({"a": of("New")}, {"a": "x: [\nmanage:\nkey: z\n"}, {"a": "!"}),
         # else the one that the same path has today
         ({"a": of(manage="{key: k}")}, {"a": UNREADABLE}, {"k": "!"}),
         ({"a": of(manage="{key: k}")}, {"a": of(manage="{kee: k}")}, {"k": "!"}),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from audiencesync.export import Progress, World
     from audiencesync.ga4 import Property
     from audiencesync.growingio import GrowingIO
-    from audiencesync.sql.preview import Calibration, Comparison, Report
+    from audiencesync.sql.preview import Calibration, Comparison, Estimate, Report
 
 
 # ---------------------------------------------------------------- preview
@@ -75,8 +75,9 @@ def preview_command(
     if sql:
         return _print_sql(frame, workspace, keys, events, sql, as_of)
     pairs = _pairs(frame, workspace, keys, base)
+    beside_exports = _calibration(frame, workspace) if calibrate else None
     found = compare_users(frame, workspace, list(pairs.values()), events=events, as_of=as_of, band=band)
-    beside = _calibration(frame, workspace, found) if calibrate else None
+    beside = beside_exports(found.estimates) if beside_exports else None
     if format_ == "json":
         more = {} if beside is None else {"calibration": report.calibration(beside)}
         frame.answer(documents.dump(report.document(found) | more))
@@ -105,15 +106,21 @@ def _plan(frame: Frame, workspace: Workspace, remote: Property) -> Plan:
     return audiencesync.compare(workspace, frame.target, lives, archive_everything=owner)
 
 
-def _calibration(frame: Frame, workspace: Workspace, found: Report) -> tuple[Calibration, ...]:
-    """The estimates beside the exports that the property has; none is created for it."""
+def _calibration(
+    frame: Frame, workspace: Workspace
+) -> Callable[[Sequence[Estimate]], tuple[Calibration, ...]]:
+    """What sets estimates beside the exports that the property has; none is created for it.
+
+    GA4 is asked here, before anything is counted, and perhaps billed.
+    """
     from audiencesync.sql.preview import calibrate
 
     with audiencesync.connect(workspace, frame.target) as remote:
         actions = _plan(frame, workspace, remote).actions
-        names = {action.key: action.before.name for action in actions if action.before}
-        differing = {action.key for action in actions if _differs(action)}
-        return calibrate(found.estimates, names, remote.exports(), differing=differing)
+        exports = list(remote.exports())
+    names = {action.key: action.before.name for action in actions if action.before}
+    differing = {action.key for action in actions if _differs(action)}
+    return partial(calibrate, names=names, exports=exports, differing=differing)
 
 
 def _differs(action: Action) -> bool:
@@ -158,7 +165,7 @@ def _source(frame: Frame, workspace: Workspace, events: str | None) -> tuple[Eve
     known = audiencesync.target(workspace, frame.target).events or Events()
     if events is None:
         return known, workspace.folder
-    return replace(events_at(events), time_zone=known.time_zone), Path()
+    return replace(events_at(events), time_zone=known.time_zone, table=known.table), Path()
 
 
 def _files(frame: Frame, workspace: Workspace) -> dict[str, Audience]:
@@ -242,7 +249,7 @@ def _git_pairs(frame: Frame, workspace: Workspace, revision: str) -> dict[str, C
 
     after = _files(frame, workspace)
     then = revisions.read(workspace.folder, revision)
-    before = revisions.paired(workspace, then, audiencesync.target(workspace, frame.target).name)
+    before = revisions.definitions(workspace, then, audiencesync.target(workspace, frame.target).name)
     pairs = {}
     for key in {**after, **before}:
         was = before.get(key)

@@ -11,26 +11,20 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from audiencesync import unseen
+
 NAME_LIMIT = 200
 VALUE_LIMIT = 1000
 
-LOG_COMMAND = ("##[", r"\x23#[")
+LOG_COMMAND = (unseen.LOG_COMMAND, r"\x23#[")
 """What GitHub's runners obey anywhere in a line, and what is shown instead."""
 
-# Letters and marks that print nothing, so that text can hide in them; the two variation selectors that
-# choose between emoji and text (U+FE0E, U+FE0F) stay.
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0d\U000e0100-\U000e01ef]"
-)
 _MAX_REMEMBERED = 4096
 
 
 def _visible(letter: str) -> str:
     """The letter itself where it is harmless, else its escape."""
-    harmless = letter.isprintable() or unicodedata.category(letter) == "Zs"
-    if harmless and not _INVISIBLE.match(letter):
-        return letter
-    return letter.encode("unicode_escape").decode("ascii")
+    return letter if unseen.harmless(letter) else letter.encode("unicode_escape").decode("ascii")
 
 
 class _Table(dict[int, str]):

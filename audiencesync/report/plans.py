@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from audiencesync import planfile
 from audiencesync.action import Action, Plan, Reason, Verb
@@ -28,6 +29,9 @@ from audiencesync.report.page import (
 )
 from audiencesync.report.trees import tree, value, whole
 from audiencesync.wire import to_api
+
+if TYPE_CHECKING:
+    from audiencesync.sql.preview import Estimate
 
 FIRST_UNMANAGED = 10
 
@@ -121,7 +125,7 @@ def _told(action: Action) -> Iterator[Text]:
         yield from compared(action.before.audience if action.before else None, action.after.audience)
 
 
-def _fold(action: Action, estimate: numbers.Estimate | None, *, words: bool, verbose: bool) -> Fold:
+def _fold(action: Action, estimate: Estimate | None, *, words: bool, verbose: bool) -> Fold:
     notes = tuple(_notes(action))
     blocks: list[Heading | Text | Table | Diff | Code] = []
     users, *more = numbers.told(estimate) if estimate else ((),)

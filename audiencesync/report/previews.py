@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from audiencesync.action import Reason
 from audiencesync.report.documents import Document, head
 from audiencesync.report.page import Heading, Page, Span, Spans, Table, Text, Tone, code, line
 from audiencesync.sql.preview.records import FEW, REASONS, SENTENCE
 
+if TYPE_CHECKING:
+    from audiencesync.sql.preview import Calibration, Estimate
+
 _WHY = "; ".join(REASONS)
 DISCLAIMER = f"{SENTENCE} {_WHY[0].upper()}{_WHY[1:]}."
 
 
-class Estimate(Protocol):
-    """What was counted for one key; None where there is no such number."""
-
-    @property
-    def key(self) -> str:
-        """Our identity of the audience."""
-
-    @property
-    def before(self) -> int | None:
-        """Users who satisfy the base."""
-
-    @property
-    def after(self) -> int | None:
-        """Users who satisfy the file."""
-
-    @property
-    def gained(self) -> int | None:
-        """Users whom the change lets in."""
-
-    @property
-    def lost(self) -> int | None:
-        """Users whom it lets out."""
-
-    @property
-    def band(self) -> tuple[int, int] | None:
-        """The fewest and most users over the undocumented readings."""
-
-    @property
-    def not_previewable(self) -> str | None:
-        """Why nothing could be counted."""
-
-    @property
-    def caveats(self) -> Sequence[str]:
-        """Why the numbers may be off."""
-
-
 class Report(Protocol):
-    """All estimates of one run."""
+    """All estimates of one run, as counted or as read back."""
 
     @property
     def as_of(self) -> object:
@@ -62,40 +29,12 @@ class Report(Protocol):
         """What counted: duckdb or bigquery."""
 
     @property
-    def window(self) -> object:
-        """The first and last day of the data."""
+    def window(self) -> Sequence[object] | None:
+        """The first and last day of the data, None where nobody said."""
 
     @property
     def estimates(self) -> Sequence[Estimate]:
         """One for each key."""
-
-
-class Calibration(Protocol):
-    """One estimate beside GA4's own export."""
-
-    @property
-    def key(self) -> str:
-        """Our key."""
-
-    @property
-    def estimate(self) -> int | None:
-        """What the preview counts."""
-
-    @property
-    def exported(self) -> int | None:
-        """The rows of the newest export; None where there is none."""
-
-    @property
-    def ratio(self) -> float | None:
-        """Estimate by exported."""
-
-    @property
-    def created(self) -> str:
-        """When the export was begun."""
-
-    @property
-    def note(self) -> str:
-        """What keeps the two from being of one definition, or ""."""
 
 
 def users(estimate: Estimate) -> str:
@@ -140,9 +79,7 @@ def told(estimate: Estimate) -> tuple[Spans, ...]:
 
 def basis(report: Report) -> str:
     """What the numbers rest on: the as-of date, the days of the data, the engine."""
-    window = report.window
-    days = " to ".join(map(str, window)) if isinstance(window, tuple | list) else str(window or "")
-    covered = f", events of {days}" if days else ""
+    covered = f", events of {' to '.join(map(str, report.window))}" if report.window else ""
     return f"As of {report.as_of}{covered}, counted by {report.engine}."
 
 
@@ -211,11 +148,10 @@ def entry(estimate: Estimate) -> Document:
 
 def foundation(report: Report) -> Document:
     """What the numbers rest on, as JSON data."""
-    window = report.window
     return {
         "asOf": str(report.as_of),
         "engine": report.engine,
-        "window": [str(day) for day in window] if isinstance(window, tuple | list) else None,
+        "window": [str(day) for day in report.window] if report.window else None,
         "note": DISCLAIMER,
     }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from audiencesync import regexps
 from audiencesync.fields import MAX_MEMBERSHIP_DAYS, Scope
 from audiencesync.rules.view import Json, Leaf, View, condition_of, number_of
 from audiencesync.schema.findings import Finding, at, nearest, shown
@@ -99,7 +100,7 @@ def full_regexp(view: View) -> Findings:
         if not isinstance(inner, dict) or inner.get("matchType") != "FULL_REGEXP":
             continue
         value = inner.get("value")
-        error = _re2_error(value) if isinstance(value, str) else ""
+        error = regexps.fault(value) if isinstance(value, str) else ""
         if error:
             text = f"value {shown(value)} is no RE2 regular expression: {error}"
             way = "correct it"
@@ -108,25 +109,6 @@ def full_regexp(view: View) -> Findings:
             elif re.search(r"\\[1-9]", str(value)):
                 way = "RE2 has no back-references: write the repeated part out"
             yield Finding((*leaf.route, "stringFilter", "value"), "full-regexp", text, way)
-
-
-@lru_cache(maxsize=4096)
-def _re2_error(pattern: str) -> str:
-    """What RE2 has against a pattern; "" where it compiles, or where RE2 is not installed."""
-    try:
-        import re2  # type: ignore[import-untyped]
-    except ImportError:
-        return ""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "it does not compile"
-        return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    except UnicodeEncodeError:
-        return "it holds half of a surrogate pair"
-    return ""
 
 
 def exclude_without_mode(view: View) -> Findings:

@@ -120,12 +120,12 @@ def _compile(entries: Iterable[Entry], export: Export) -> _Compiled:
     for entry in entries:
         alone = _facts(export, dialect)
         try:
-            _member(alone, entry, done.caveats)
+            _, notes = _member(alone, entry)
         except PreviewError as error:
             done.refused[entry.name] = str(error)
             continue
-        done.members[entry.name] = _member(done.facts, entry, done.caveats)
-        done.caveats[entry.name] = (*done.caveats.get(entry.name, ()), *alone.values.caveats)
+        done.members[entry.name], _ = _member(done.facts, entry)
+        done.caveats[entry.name] = (*notes, *alone.values.caveats)
     return done
 
 
@@ -135,49 +135,42 @@ def _clause(facts: Facts, clause: Clause, readings: Readings, since: int) -> Hel
     return sequence(facts, clause.filter, readings)
 
 
-def _member(facts: Facts, entry: Entry, caveats: dict[str, tuple[str, ...]]) -> str:
-    """The condition that a user is a member."""
+def _member(facts: Facts, entry: Entry) -> tuple[str, tuple[str, ...]]:
+    """The condition that a user is a member, and the notes on it."""
     audience = canonical(entry.audience)
     day = facts.span.before(audience.membership_duration_days)
     since = facts.span.before(audience.membership_duration_days + SHIFT)
     held = [(clause.type, _clause(facts, clause, entry.readings, since)) for clause in audience.clauses]
     includes = [each for kind, each in held if kind is ClauseType.INCLUDE]
     excludes = [each for kind, each in held if kind is ClauseType.EXCLUDE]
-    notes: dict[str, None] = {}
     if not includes:
-        notes["no INCLUDE clause: nobody is let in"] = None
-        caveats[entry.name] = tuple(notes)
-        return "FALSE"
+        return "FALSE", ("no INCLUDE clause: nobody is let in",)
     fresh = [each.fresh(day) for each in includes]
     renewed = " AND ".join(fresh) if entry.readings.renew_all else " OR ".join(dict.fromkeys(fresh))
     conditions = [f"({each.holds})" for each in includes] + [f"({renewed})"]
-    for each in excludes:
-        out = _excluded(each, includes, audience.exclusion_mode, notes)
-        conditions.append(f"({out}) IS NOT TRUE")
-    caveats[entry.name] = tuple(notes)
-    return " AND ".join(dict.fromkeys(conditions))
+    out = [_excluded(each, includes, audience.exclusion_mode) for each in excludes]
+    conditions += [f"({condition}) IS NOT TRUE" for condition, _ in out]
+    notes = dict.fromkeys(note for _, note in out if note)
+    return " AND ".join(dict.fromkeys(conditions)), tuple(notes)
 
 
-def _excluded(
-    clause: Held, includes: Sequence[Held], mode: ExclusionMode | None, notes: dict[str, None]
-) -> str:
-    """The condition that an EXCLUDE clause keeps the user out."""
+_HOLDS_NOW = "{} is read as: it holds now"
+
+
+def _excluded(clause: Held, includes: Sequence[Held], mode: ExclusionMode | None) -> tuple[str, str]:
+    """The condition that an EXCLUDE clause keeps the user out, and a note on it or ""."""
     if mode is None:
         raise PreviewError("an EXCLUDE clause without exclusionDurationMode: what it does is undocumented")
     if mode is ExclusionMode.PERMANENTLY:
-        if clause.dynamic:
-            notes["EXCLUDE_PERMANENTLY with a condition that can cease to hold is read as: it holds now"] = (
-                None
-            )
-        return clause.holds
+        passing = "EXCLUDE_PERMANENTLY with a condition that can cease to hold"
+        return clause.holds, _HOLDS_NOW.format(passing) if clause.dynamic else ""
     if clause.dynamic:
-        return clause.holds
+        return clause.holds, ""
     if clause.counted:
-        notes["EXCLUDE_TEMPORARILY with eventCount at any point in time is read as: it holds now"] = None
-        return clause.holds
+        return clause.holds, _HOLDS_NOW.format("EXCLUDE_TEMPORARILY with eventCount at any point in time")
     times = [f"COALESCE({each.latest()}, -1)" for each in includes]
     latest = times[0] if len(times) == 1 else f"GREATEST({', '.join(times)})"
-    return f"({clause.holds}) AND {clause.latest()} >= {latest}"
+    return f"({clause.holds}) AND {clause.latest()} >= {latest}", ""
 
 
 def _statement(done: _Compiled, export: Export, last: Sequence[tuple[str, str]], final: str) -> Statement:

@@ -9,7 +9,6 @@ loyalty tiers) is made up so that the example audiences have members. Nobody in 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from audiencesync.sql.dialect import DUCKDB
 from audiencesync.sql.preview.duck import write_parquet
 
 COUNTRIES = (
@@ -352,7 +352,7 @@ def _value(kind: str, sql: str) -> str:
 
 def _entry(key: str, kind: str, sql: str) -> str:
     """A parameter or property, NULL where it is not set."""
-    return f"CASE WHEN {sql} IS NOT NULL THEN {{key: '{key}', value: {_value(kind, sql)}}} END"
+    return f"CASE WHEN {sql} IS NOT NULL THEN {{key: {DUCKDB.text(key)}, value: {_value(kind, sql)}}} END"
 
 
 def _set(entries: Iterable[str]) -> str:
@@ -362,17 +362,14 @@ def _set(entries: Iterable[str]) -> str:
 
 
 def _items() -> str:
+    text = DUCKDB.text
     structs = ", ".join(
-        f"{{item_id: {_literal(row[0])}, item_name: {_literal(row[1])}, item_brand: {_literal(row[2])}, "
-        f"item_category: {_literal(row[3])}, price: {row[4]}::DOUBLE, quantity: 1::BIGINT}}"
+        f"{{item_id: {text(row[0])}, item_name: {text(row[1])}, item_brand: {text(row[2])}, "
+        f"item_category: {text(row[3])}, price: {row[4]}::DOUBLE, quantity: 1::BIGINT}}"
         for row in PRODUCTS
     )
     chosen = f"lambda n: ([{structs}])[n::INTEGER + 1]"
     return f"CASE WHEN e.items IS NULL THEN [] ELSE list_transform(string_split(e.items, ','), {chosen}) END"
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text).replace('"', "'")
 
 
 _CAMPAIGN = "campaign_name: v.campaign, source: v.source, medium: v.medium"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from audiencesync.errors import PreviewError
+from audiencesync.unseen import LOG_COMMAND, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,8 +52,6 @@ class Typed:
     late: bool = False
 
 
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, line ends and what turns the direction of a text: a terminal would act on them."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -65,6 +64,12 @@ def _check_text(value: str) -> str:
     except UnicodeEncodeError:
         raise PreviewError("a text with a lone surrogate cannot be compared in SQL") from None
     return value
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    """The text with escapes for what a terminal or a log would act on, or nobody can see."""
+    seen = "".join(each if harmless(each) else _SHORT.get(each) or escape(each) for each in text)
+    return seen.replace(LOG_COMMAND, escape(LOG_COMMAND[0]) + LOG_COMMAND[1:])
 
 
 class Dialect:
@@ -203,8 +208,12 @@ class Dialect:
         raise NotImplementedError
 
     # aggregates
-    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
-        """The value of the last event in the order at which it is not NULL; or of the first."""
+    def last(self, value: str, order: Sequence[str]) -> str:
+        """The value of the last event in the order at which it is not NULL."""
+        raise NotImplementedError
+
+    def first(self, value: str, order: Sequence[str]) -> str:
+        """The same of the first event."""
         raise NotImplementedError
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
@@ -222,9 +231,9 @@ def _chain(parts: Sequence[str], word: str, empty: str) -> str:
 _SCHEMES = ("https://", "http://")
 
 
-def _in_bytes(found: re.Match[str]) -> str:
+def _in_bytes(letter: str) -> str:
     """DuckDB's escape of a character: its bytes in UTF-8."""
-    return _SHORT.get(found[0]) or "".join(f"\\x{byte:02x}" for byte in found[0].encode())
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode())
 
 
 class DuckDb(Dialect):
@@ -241,14 +250,14 @@ class DuckDb(Dialect):
     def text(self, value: str) -> str:
         """A text literal: only the quote has a meaning in it, unless a character has to be escaped."""
         literal = "'" + _check_text(value).replace("'", "''") + "'"
-        if not _UNSEEN.search(value):
+        if _escaped(literal, _in_bytes) == literal:
             return literal
-        return "E" + _UNSEEN.sub(_in_bytes, literal.replace("\\", "\\\\"))
+        return "E" + _escaped(literal.replace("\\", "\\\\"), _in_bytes)
 
     def identifier(self, name: str) -> str:
         """A name in double quotes, which know no escapes."""
-        if _UNSEEN.search(name):
-            raise PreviewError("a name with a control character cannot be written in SQL")
+        if _escaped(name, _in_bytes) != name:
+            raise PreviewError("a name with a character that cannot be seen cannot be written in SQL")
         return '"' + name.replace('"', '""') + '"'
 
     def date_text(self, sql: str) -> str:
@@ -326,10 +335,17 @@ class DuckDb(Dialect):
         """Days between dates."""
         return f"({self._date(day)} - DATE '1970-01-01')"
 
-    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
-        """arg_max passes over NULL values; a row compares field by field."""
-        key = order[0] if len(order) == 1 else f"ROW({', '.join(order)})"
-        return f"{'arg_min' if first else 'arg_max'}({value}, {key})"
+    def last(self, value: str, order: Sequence[str]) -> str:
+        """arg_max passes over NULL values."""
+        return f"arg_max({value}, {self._key(order)})"
+
+    def first(self, value: str, order: Sequence[str]) -> str:
+        """arg_min does, too."""
+        return f"arg_min({value}, {self._key(order)})"
+
+    def _key(self, order: Sequence[str]) -> str:
+        """A row compares field by field."""
+        return order[0] if len(order) == 1 else f"ROW({', '.join(order)})"
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
         """Unnests a list of structs."""
@@ -350,9 +366,10 @@ _URL_PARTS = {
 }
 
 
-def _by_number(found: re.Match[str]) -> str:
+def _by_number(letter: str) -> str:
     """BigQuery's escape of a character: its code point."""
-    return _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}"
+    code = ord(letter)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
 
 
 class BigQuery(Dialect):
@@ -367,11 +384,11 @@ class BigQuery(Dialect):
     def text(self, value: str) -> str:
         """A text literal: quotes, backslashes, line ends and what cannot be seen are escaped."""
         escaped = _check_text(value).replace("\\", "\\\\").replace("'", "\\'")
-        return "'" + _UNSEEN.sub(_by_number, escaped) + "'"
+        return "'" + _escaped(escaped, _by_number) + "'"
 
     def identifier(self, name: str) -> str:
         """A name in backticks."""
-        return "`" + _UNSEEN.sub(_by_number, name.replace("\\", "\\\\").replace("`", "\\`")) + "`"
+        return "`" + _escaped(name.replace("\\", "\\\\").replace("`", "\\`"), _by_number) + "`"
 
     def date_text(self, sql: str) -> str:
         """A DATE as YYYYMMDD."""
@@ -429,10 +446,13 @@ class BigQuery(Dialect):
         """UNIX_DATE counts from 1970."""
         return f"UNIX_DATE({self._date(day)})"
 
-    def last(self, value: str, order: Sequence[str], *, first: bool = False) -> str:
+    def last(self, value: str, order: Sequence[str]) -> str:
         """An ordered array of one value: MAX_BY takes a single key."""
-        keys = ", ".join(order if first else [f"{each} DESC" for each in order])
-        return f"ARRAY_AGG({value} IGNORE NULLS ORDER BY {keys} LIMIT 1)[SAFE_OFFSET(0)]"
+        return self.first(value, [f"{each} DESC" for each in order])
+
+    def first(self, value: str, order: Sequence[str]) -> str:
+        """An ordered array of one value, too."""
+        return f"ARRAY_AGG({value} IGNORE NULLS ORDER BY {', '.join(order)} LIMIT 1)[SAFE_OFFSET(0)]"
 
     def rows(self, columns: Sequence[str], rows: Sequence[Sequence[str]], source: str) -> str:
         """Unnests an array of structs."""
@@ -450,7 +470,7 @@ DIALECTS: dict[str, Dialect] = {each.name: each for each in (DUCKDB, BIGQUERY)}
 
 
 def _paths(text: str) -> dict[str, str]:
-    """Reads "path kind" pairs; `path: a b c` below a record gives text columns."""
+    """Reads lines of a path, its kind and what lies below it, as "child" (a text) or "child:kind"."""
     columns: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         path, kind, *children = re.split(r"\s+", line)

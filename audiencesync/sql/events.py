@@ -65,7 +65,7 @@ class ItemColumn:
 
 @dataclass(frozen=True, slots=True)
 class ItemParam:
-    """A parameter of the event's items, by its text."""
+    """A parameter of the event's items."""
 
     key: str
 
@@ -506,6 +506,6 @@ def find_parameter(name: str) -> EventField:
     of the export is written so.
     """
     known = FIELDS.get(name)
-    if known and (name != name.lower() or known.level is Level.ITEM):
+    if known and name != name.lower():
         return known
     return custom(name) or EventField(name, Status.EXACT, Level.EVENT, Param(name))

@@ -1,9 +1,21 @@
 """What one statement has to find out about events, sessions and users, each thing once.
 
-A condition on an event is one bit of a mask; masks are united per session and per user. The names in the
-statement: u user, s session, ts time, d day (YYYYMMDD), o0.. rest of the order, n event name, p the event's
-number where events are in order already, f0.. extracted values, w0.. first values of the session, m0.. masks
-of an event, h0.. of a session, e0.. of a user, l0.. of the last event.
+A condition on an event is one bit of a mask; masks are united per session and per user. The queries, and the
+names in them besides u, the user:
+
+    raw   the export's rows: ts time, d day (YYYYMMDD), s session, o0.. rest of the order, n event name,
+          p the event's number where events are in order already, f0.. extracted values
+    win   and w0.. first values of the session
+    ev    the events that matter: ts, d, s, the order, m0.. masks
+    pos   and pu, ps the event's number among those of the user, of the session
+    usr   a row a user: e0.. masks, r0.. conditions on events after a day, u0.. aggregates, l0.. the last
+          event's masks
+    lst   a row a user: l0.. where the last event is looked for among a few events
+    ses   a row a session: h0.. masks, h20240301_0.. masks of events after a day, t0.. aggregates
+    vis   a row a user: k0.. conditions on sessions, v0.. aggregates over them
+    daily, numbered, spans, dys   a row a day: x0.. counts, z0.. counts over some days; a row a user:
+          y0.. conditions on them
+    q0..  the sequences of one shape (sequence.py), level by level, to a row a user
 """
 
 from __future__ import annotations
@@ -117,7 +129,7 @@ class Facts:
         self.every_after = after if self.every_after is None else min(self.every_after, after)
 
     def need_session(self) -> None:
-        """Asks for the session's id."""
+        """Asks for the session's id; PreviewError where the export has none."""
         self.values.session_id()
         self.sessions = True
 
@@ -145,11 +157,18 @@ class Facts:
         self.last_words |= {bit.word for bit in bits}
         return some("l", bits)
 
-    def last_value(self, sql: str, *, first: bool = False) -> str:
-        """The name of an expression's value at the last event where it is set, or at the first one."""
+    def last_value(self, sql: str) -> str:
+        """The name of an expression's value at the last event where it is set."""
+        return self._ordered_value(self.dialect.last, sql)
+
+    def first_value(self, sql: str) -> str:
+        """The same at the first event."""
+        return self._ordered_value(self.dialect.first, sql)
+
+    def _ordered_value(self, choose: Callable[[str, list[str]], str], sql: str) -> str:
         self.ordered = True
         self.need_every()
-        return self.user_column(self.dialect.last(sql, self.order(), first=first))
+        return self.user_column(choose(sql, self.order()))
 
     # the user, over sessions
     def session_has_after(self, day: int, bits: Iterable[Bit]) -> str:

@@ -28,8 +28,9 @@ class Held:
     is later than that day, and `latest` the name of its time, NULL where there is none; both are asked for
     only where they are needed. `counted` says that a static eventCount is part of it.
 
-    A user's days never go back along the order of the events, so the latest completing event is later than a
-    day exactly if some completing event is.
+    The latest completing event is later than a day exactly if some completing event is, since days follow
+    times. Only a property whose time zone was changed has a night in which they do not: there the latest day
+    counts.
     """
 
     holds: str
@@ -163,20 +164,23 @@ class _Across:
                     static.append(self.facts.values.test(leaf))
             else:
                 ways.append(self._dynamic(leaf))
-            if not isinstance(leaf, EventFilter):
-                self._window_caveat(_plain(leaf))
+            self._window_caveats(leaf)
         if static:
             bit = self.facts.bit(any_of(self.facts.dialect, static))
             self.completing.append(bit)
             ways.append(self.facts.user_has([bit]))
         return ways
 
-    def _window_caveat(self, leaf: FieldFilter) -> None:
-        if leaf.in_any_n_day_period and leaf.field_name != COUNT:
-            self.facts.values.caveats[
-                f"inAnyNDayPeriod of {leaf.field_name}: no document says what it does to a dimension; "
-                "it is read as the days in which the last event has to be"
-            ] = None
+    def _window_caveats(self, leaf: Leaf) -> None:
+        leaves = leaf.parameters if isinstance(leaf, EventFilter) else (leaf,)
+        for plain in map(_plain, leaves):
+            if plain.in_any_n_day_period and plain.field_name != COUNT:
+                dynamic = leaves == (leaf,) and not plain.at_any_point_in_time
+                read = "read as the days in which the last event has to be" if dynamic else "ignored"
+                self.facts.values.caveats[
+                    f"inAnyNDayPeriod of {plain.field_name}: no document says what it does to a dimension; "
+                    f"it is {read}"
+                ] = None
 
     def _never(self, leaf: Not) -> str:
         self.completing.append(self.facts.bit(self.facts.values.test(leaf)))
@@ -231,7 +235,7 @@ class _Across:
         """Some prefix of the events has the count: it takes each whole number from the first to the total."""
         facts = self.facts
         total = facts.user_column(f"SUM(CASE WHEN {held} THEN 1 ELSE 0 END)")
-        first = facts.last_value(f"CASE WHEN {held} THEN 1 ELSE 0 END", first=True)
+        first = facts.first_value(f"CASE WHEN {held} THEN 1 ELSE 0 END")
         low, high = _whole_range(condition)
         if negated:
             outside = [f"{first} < {low}"] if low is not None else []
@@ -243,8 +247,6 @@ class _Across:
         return f"({' AND '.join(inside)})" if possible else "FALSE"
 
     def _compare(self, count: str, condition: Condition, *, negated: bool) -> str:
-        if not isinstance(condition, NumericFilter | BetweenFilter):
-            raise PreviewError(f"{COUNT} is compared with a number, not with a text")
         low, high = _whole_range(condition)
         parts = [f"{count} >= {low}"] if low is not None else []
         parts += [f"{count} <= {high}"] if high is not None else []
@@ -258,8 +260,21 @@ def _plain(leaf: FieldFilter | Not) -> FieldFilter:
     return leaf.filter if isinstance(leaf, Not) else leaf
 
 
+_MOST = 2**63 - 1
+"""No count is greater, nor can SQL write a greater whole number."""
+
+
 def _whole_range(condition: Condition) -> tuple[int | None, int | None]:
-    """The least and the greatest whole number that satisfy a condition on a count."""
+    """The least and the greatest whole number that satisfy a condition on a count, from -1 to _MOST."""
+    low, high = _exact_range(condition)
+    return _count_near(low), _count_near(high)
+
+
+def _count_near(bound: int | None) -> int | None:
+    return None if bound is None else max(-1, min(bound, _MOST))
+
+
+def _exact_range(condition: Condition) -> tuple[int | None, int | None]:
     match condition:
         case NumericFilter(Operation.EQUAL, value):
             return -int(-value // 1), int(value // 1)

@@ -7,8 +7,9 @@ conditions are written over these names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from audiencesync import regexps
 from audiencesync.errors import PreviewError
 from audiencesync.fields import MatchType, Operation
 from audiencesync.model import BetweenFilter, EventFilter, FieldFilter, InListFilter, Not, NumericFilter
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from audiencesync.sql.events import Expression
 
 COUNT = "eventCount"
+
+Want = Literal["text", "float", "int"]
+"""How a parameter's value is read."""
+_FITTING: dict[Want, tuple[str, ...]] = {
+    "text": VALUE_TYPES,
+    "float": ("int_value", "double_value", "float_value"),
+    "int": ("int_value", "string_value"),
+}
+"""The value types that are read so, in the order in which they are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +59,6 @@ def all_of(dialect: Dialect, tests: Sequence[Test]) -> Test:
         if test.names is not None:
             names = test.names if names is None else names & test.names
     return Test(dialect.all_of([test.sql for test in tests]), names)
-
-
-def _regexp_fault(pattern: str) -> str:
-    """Why RE2 refuses a pattern; "" where it takes it or cannot be asked."""
-    try:
-        import re2  # type: ignore[import-untyped]
-    except ImportError:
-        return ""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        return str(error.args[0].decode() if isinstance(error.args[0], bytes) else error)
-    return ""
 
 
 @dataclass(slots=True)
@@ -106,44 +101,46 @@ class Values:
 
     def session_id(self) -> str:
         """The session's id: event parameter ga_session_id as a whole number."""
-        read = self._reader("event_params", "ga_session_id", ("int", "text"))
+        read = self._reader("event_params", "ga_session_id", "int")
         if read is None:
-            raise PreviewError("sessions need the column event_params, which the export does not have")
+            raise PreviewError(
+                "sessions need the column event_params with int_value or string_value, which the export lacks"
+            )
         return read.sql
 
     # fields
-    def _reader(self, records: str, key: str, want: tuple[str, ...], alias: str = "") -> Typed | None:
-        """A keyed record's value: ("text",), ("float",) or ("int", "text") for a whole number."""
+    def _reader(self, records: str, key: str, want: Want, alias: str = "") -> Typed | None:
+        """A keyed record's value; None where the column is missing, or has no value of that kind."""
         path = f"{alias}.{records}" if alias else records
         schema_path = f"items.{records}" if alias else records
         kinds = {name: self.schema.kind(f"{schema_path}.value.{name}") for name in VALUE_TYPES}
         present = [name for name in VALUE_TYPES if kinds[name]]
-        if not present or not self.schema.has(f"{schema_path}.key"):
+        listed = self.schema.kind(schema_path) == "records"
+        if not (listed and present and self.schema.has(f"{schema_path}.key")):
             if self.schema.has(schema_path):
                 raise PreviewError(
                     f"the column {schema_path} is there, but not as a list of records of key and value"
                 )
             return None
         cast, dialect = self.dialect.cast, self.dialect
-        numeric = [name for name in ("int_value", "double_value", "float_value") if name in present]
+        fitting = [name for name in _FITTING[want] if name in present]
+        if not fitting:
+            return None
+
+        def value(record: str, name: str) -> str:
+            sql = f"{record}.{dialect.column(f'value.{name}')}"
+            if want == "text":
+                return dialect.as_text(Typed(sql, kinds[name]))
+            if want == "int" and name == "string_value":
+                return dialect.try_cast(cast(sql, "text"), "int")
+            return cast(sql, want)
 
         def read(record: str) -> str:
-            values = {name: f"{record}.{dialect.column(f'value.{name}')}" for name in present}
-            if want == ("text",):
-                return dialect.first_set([dialect.as_text(Typed(values[n], kinds[n])) for n in present])
-            if want == ("float",):
-                return dialect.first_set([cast(values[name], "float") for name in numeric])
-            whole = [cast(values["int_value"], "int")] if "int_value" in values else []
-            if "string_value" in values:
-                whole.append(dialect.try_cast(cast(values["string_value"], "text"), "int"))
-            return dialect.first_set(whole)
+            return dialect.first_set([value(record, name) for name in fitting])
 
-        if want == ("float",) and not numeric:
-            return None
         column = path if alias else dialect.column(path)
-        kind = "float" if want == ("float",) else "int" if want[0] == "int" else "text"
         key_kind = self.schema.kind(f"{schema_path}.key")
-        return Typed(dialect.keyed(column, key, read, key_kind), kind)
+        return Typed(dialect.keyed(column, key, read, key_kind), want)
 
     def _value(self, expression: Expression, *, number: bool) -> Typed | None:
         """An expression over the export's row; None where its columns are missing."""
@@ -153,12 +150,12 @@ class Values:
                 kind = self.schema.kind(path)
                 return Typed(dialect.column(path), kind) if kind not in {"", "record", "records"} else None
             case events.Param(key):
-                return self._reader("event_params", key, ("float",) if number else ("text",))
+                return self._reader("event_params", key, "float" if number else "text")
             case events.UserProperty(key):
-                return self._reader("user_properties", key, ("float",) if number else ("text",))
+                return self._reader("user_properties", key, "float" if number else "text")
             case events.Clock(column, part):
-                present = self.schema.has(column)
-                return dialect.clock(dialect.column(column), part, self.zone) if present else None
+                kind = self.schema.kind(column)
+                return dialect.clock(self._moment(column, kind), part, self.zone) if kind else None
             case events.DatePart(part):
                 return Typed(dialect.date_part(self.day(), part), "int")
             case events.SessionFirst(of):
@@ -168,6 +165,13 @@ class Values:
             case _:
                 text = self._text(expression)
                 return None if text is None else Typed(text)
+
+    def _moment(self, column: str, kind: str) -> str:
+        """Microseconds since 1970; tools that know no missing whole numbers write them as floats."""
+        if kind not in {"int", "float"}:
+            raise PreviewError(f"the column {column} is no number of microseconds ({kind})")
+        sql = self.dialect.column(column)
+        return sql if kind == "int" else self.dialect.cast(sql, "int")
 
     def day(self) -> str:
         """The event's day as an integer YYYYMMDD."""
@@ -183,8 +187,10 @@ class Values:
                 found = [sql for sql in map(self._text, parts) if sql is not None]
                 return dialect.first_set(found) if found else None
             case events.Join(first, separator, second):
-                sides = self._text(first), self._text(second)
-                return dialect.joined([sides[0], dialect.text(separator), sides[1]]) if all(sides) else None  # type: ignore[list-item]
+                before, after = self._text(first), self._text(second)
+                if before is None or after is None:
+                    return None
+                return dialect.joined([before, dialect.text(separator), after])
             case events.UrlPart(of, part):
                 return self._map(of, lambda sql: dialect.url_part(sql, part))
             case events.Recode(of, words, otherwise):
@@ -242,7 +248,7 @@ class Values:
                 )
             )
         ]
-        return f"CASE {' '.join(cases)} ELSE 'Unassigned' END"
+        return f"CASE {' '.join(cases)} ELSE {self.dialect.text('Unassigned')} END"
 
     # conditions
     def test(self, leaf: Leaf) -> Test:
@@ -271,8 +277,7 @@ class Values:
         if found.status is Status.REFUSED:
             raise PreviewError(f"{name}: {found.note}")
         if found.level is Level.METRIC:
-            reason = found.note or "it is counted over events, and has no rule at this place"
-            raise PreviewError(f"{name}: {reason}")
+            raise PreviewError(f"{name}: {found.note}")
         if found.note:
             self.caveats[f"{name} is {found.status}: {found.note}"] = None
         known = events.FIELDS.get(name)
@@ -309,6 +314,8 @@ class Values:
     def _item(self, found: EventField, condition: Callable[[Typed], str], *, number: bool) -> str:
         """One boolean column: some item of the event satisfies the condition."""
         dialect = self.dialect
+        if self.schema.kind("items") not in {"", "records"}:
+            raise PreviewError("the column items is there, but not as a list of records")
         match found.expression:
             case events.ItemColumn(name):
                 kind = self.schema.kind(f"items.{name}")
@@ -320,13 +327,14 @@ class Values:
                 def held(alias: str) -> str:
                     return condition(Typed(f"{alias}.{dialect.identifier(name)}", kind))
             case events.ItemParam(key):
-                if self._reader("item_params", key, ("float",) if number else ("text",), "x") is None:
+                want: Want = "float" if number else "text"
+                if self._reader("item_params", key, want, "x") is None:
                     raise PreviewError(
                         f"{found.name} needs the column items.item_params, which the export does not have"
                     )
 
                 def held(alias: str) -> str:
-                    value = self._reader("item_params", key, ("float",) if number else ("text",), alias)
+                    value = self._reader("item_params", key, want, alias)
                     return condition(value) if value else "FALSE"
             case _:
                 raise PreviewError(f"{found.name} is no item field")
@@ -354,9 +362,10 @@ class Values:
     def _string(self, value: str, condition: StringFilter) -> str:
         dialect = self.dialect
         if condition.match_type is MatchType.FULL_REGEXP:
-            if fault := _regexp_fault(condition.value):
+            if fault := regexps.fault(condition.value):
                 raise PreviewError(f"the regular expression {condition.value!r} is not RE2: {fault}")
-            return dialect.full_match(value, condition.value, case_sensitive=condition.case_sensitive)
+            pattern = regexps.portable(condition.value)
+            return dialect.full_match(value, pattern, case_sensitive=condition.case_sensitive)
         wanted = dialect.text(condition.value)
         if not condition.case_sensitive:
             value, wanted = dialect.lowered(value), dialect.lowered(wanted)

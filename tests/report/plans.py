@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from audiencesync import live as lives
@@ -23,27 +23,14 @@ from audiencesync.model import (
     Trigger,
 )
 from audiencesync.plan import plan
+from audiencesync.sql.preview import Estimate, Report
 from tests.shop import audience, clause, desired, ours, policy, raw, stranger
 
 
-@dataclass(frozen=True)
-class Estimate:
-    key: str
-    before: int | None = None
-    after: int | None = None
-    gained: int | None = None
-    lost: int | None = None
-    band: tuple[int, int] | None = None
-    not_previewable: str | None = None
-    caveats: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Report:
-    estimates: tuple[Estimate, ...]
-    as_of: date = date(2026, 11, 20)
-    engine: str = "duckdb"
-    window: tuple[date, date] | None = (date(2026, 9, 1), date(2026, 11, 20))
+def report(*estimates: Estimate) -> Report:
+    """Estimates over two months of events."""
+    window = (date(2026, 9, 1), date(2026, 11, 20))
+    return Report(window[1], "duckdb", window, estimates)
 
 
 def visitors(country: str, *more: AnyOf, scope: Scope = Scope.SAME_EVENT) -> Clause:
@@ -98,14 +85,12 @@ def mixed() -> Plan:
 
 def estimates() -> Report:
     """Numbers for the mixed plan."""
-    return Report(
-        (
-            Estimate("new", None, 12_099, band=(11_870, 12_340)),
-            Estimate("renamed", 40, 40, 0, 0),
-            Estimate("swiss", 1_204, 1_377, 190, 17, caveats=("country is approximate",)),
-            Estimate("taken", not_previewable="there is no column for customItem:size"),
-            Estimate("gone", 7, 0, 0, 7),
-        )
+    return report(
+        Estimate("new", None, 12_099, band=(11_870, 12_340)),
+        Estimate("renamed", 40, 40, 0, 0),
+        Estimate("swiss", 1_204, 1_377, 190, 17, caveats=("country is approximate",)),
+        Estimate("taken", not_previewable="there is no column for customItem:size"),
+        Estimate("gone", 7, 0, 0, 7),
     )
 
 
@@ -131,4 +116,4 @@ def hostile(text: str) -> Plan:
 
 def hostile_report(text: str) -> Report:
     """Estimates that say the text."""
-    return Report((Estimate("changed", not_previewable=text), Estimate("gone", 1, caveats=(text,))))
+    return report(Estimate("changed", not_previewable=text), Estimate("gone", 1, caveats=(text,)))

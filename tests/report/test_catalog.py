@@ -30,6 +30,7 @@ from audiencesync.report.catalog import Inputs, page_name
 from audiencesync.report.catalog.entries import entries
 from audiencesync.settings import Limits, Settings, Target
 from audiencesync.source import Location, Problem, Severity
+from audiencesync.sql.preview import Estimate
 from tests import strategies
 from tests.conftest import ROOT
 from tests.report.hostile import HOSTILE, offenders
@@ -292,8 +293,8 @@ def test_a_preview_says_why_there_is_no_number_or_a_small_one(numbers: dict[str,
 
 def test_what_preview_writes_is_read_back() -> None:
     users = {
-        "a": catalog.Users("a", 1, 2, 1, 0, (0, 3), None, ("one", "two")),
-        "b": catalog.Users("b", not_previewable="why not"),
+        "a": Estimate("a", 1, 2, 1, 0, (0, 3), None, ("one", "two")),
+        "b": Estimate("b", not_previewable="why not"),
     }
     numbers = catalog.Numbers("2026-10-01", "bigquery", users)
     assert catalog.read(documents.dump(previews.document(numbers)), "p.json") == numbers
@@ -362,7 +363,7 @@ def hostile(text: str) -> Inputs:
     other = replace(one, manage=replace(one.manage, key="other"))
     path = one.document.path
     warning = Problem(Location(path, 1, 1), text, text, Severity.WARNING, text)
-    users = catalog.Users(text, 1, 2, 1, 0, None, None, (text,))
+    users = Estimate(text, 1, 2, 1, 0, None, None, (text,))
     return inputs(
         one,
         other,

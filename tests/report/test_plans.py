@@ -14,7 +14,8 @@ from audiencesync.fields import LogCondition
 from audiencesync.model import Trigger
 from audiencesync.report import html, markdown, plans, text
 from audiencesync.report.documents import dump
-from tests.report.plans import Report, estimates, mixed, of, sequence
+from audiencesync.sql.preview import Report
+from tests.report.plans import estimates, mixed, of, sequence
 from tests.shop import audience, clause, desired, ours
 
 Golden = Callable[[str, str], None]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import pytest
 
 from audiencesync.action import Action, Outcome, Reason, Status, Verb
 from audiencesync.errors import AudiencesyncError, ExportError
 from audiencesync.report import explained, exports, markdown, outcomes, previews, text
+from audiencesync.report.catalog import Numbers
 from audiencesync.report.page import Page
-from tests.report.plans import Estimate, Report, estimates, mixed
+from audiencesync.sql.preview import Estimate
+from tests.report.plans import estimates, mixed, report
 from tests.shop import audience, desired, ours
 
 BAND = "12,099 users (11,870 to 12,340 over the undocumented readings)"
@@ -128,9 +129,9 @@ def test_previews_say_that_they_are_estimates_and_what_they_rest_on() -> None:
         assert "estimate from the event export, not" in shown
         assert "2026-11-20" in shown
         assert "1,204 -> 1,377 users (+190, -17)" in shown
-    unknown = Report((), window=None)
-    assert previews.basis(unknown) == f"As of {date(2026, 11, 20)}, counted by duckdb."
-    assert lines(previews.page(unknown))[2] == "No audiences."
+    unknown = Numbers("2026-11-20", "duckdb")
+    assert previews.basis(unknown) == "As of 2026-11-20, counted by duckdb."
+    assert lines(previews.page(report()))[2] == "No audiences."
 
 
 @dataclass(frozen=True)

@@ -281,6 +281,40 @@ def test_the_last_event_is_the_last_although_the_propertys_days_went_back(member
     assert members(audience, rows[:1]) == {"u"}
 
 
+def test_where_the_propertys_days_went_back_the_latest_day_counts(members: Any) -> None:
+    rows = [
+        event("u", "a", "2024-03-08 12:00:00"),
+        event("u", "a", "2024-03-08 13:00:00", event_date="20240306"),
+    ]
+    # The evaluator that tries everything takes the day of the latest time.
+    assert members(body(simple(EVENT, A), days=3), rows, Readings()) == {"u"}
+    assert members(body(steps(ALL, step(A), step(A)), days=3), rows, Readings()) == set()
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"inAnyNDayPeriod": 2, "atAnyPointInTime": True}, {"atAnyPointInTime": True}]
+)
+@pytest.mark.parametrize(
+    ("operation", "number", "inside"),
+    [
+        *(("LESS_THAN", number, True) for number in (1e300, 2.0**63, 2**63 - 1)),
+        *(("LESS_THAN", number, False) for number in (-1e300, -(2**63), 0)),
+        *(("GREATER_THAN", number, True) for number in (-1e300, -(2**63))),
+        *(("GREATER_THAN", number, False) for number in (1e300, 2.0**63, 2**63 - 1)),
+        *(("EQUAL", number, False) for number in (1e300, -1e300, 2**63 - 1, -(2**63), 0.5)),
+    ],
+)
+def test_a_count_is_compared_with_any_number(
+    members: Any, operation: str, number: float, how: Json, *, inside: bool
+) -> None:
+    wanted = count(operation, 0, **how)
+    value = {"int64Value": str(number)} if isinstance(number, int) else {"doubleValue": number}
+    wanted["dimensionOrMetricFilter"]["numericFilter"]["value"] = value
+    rows = [event("u", "a"), event("u", "b")]
+    for leaf, expected in ((wanted, inside), ({"notExpression": wanted}, not inside)):
+        assert members(body(simple(ALL, [named("a", leaf)])), rows) == ({"u"} if expected else set())
+
+
 def test_a_nul_and_a_lone_surrogate_are_refused() -> None:
     for words in ("a\0b", "\ud800"):
         assert "cannot be compared" in refusal(body(simple(EVENT, [text("country", words)])))
@@ -327,7 +361,18 @@ def test_one_refused_audience_does_not_touch_the_others() -> None:
     [
         (body(simple(EVENT, [text("language", "en")])), "language is approximate"),
         (body(simple(EVENT, [named("a", text("country", "x"))])), "is read as the event parameter 'country'"),
-        (body(simple(ALL, [text("country", "x", inAnyNDayPeriod=3)])), "inAnyNDayPeriod of country"),
+        (
+            body(simple(ALL, [text("country", "x", inAnyNDayPeriod=3)])),
+            "does to a dimension; it is read as the days in which the last event has to be",
+        ),
+        (
+            body(simple(ALL, [text("country", "x", inAnyNDayPeriod=3, atAnyPointInTime=True)])),
+            "inAnyNDayPeriod of country: no document says what it does to a dimension; it is ignored",
+        ),
+        (
+            body(simple(ALL, [named("a", text("method", "x", inAnyNDayPeriod=3))])),
+            "inAnyNDayPeriod of method: no document says what it does to a dimension; it is ignored",
+        ),
         (
             body(
                 simple(EVENT, A),

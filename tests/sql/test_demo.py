@@ -79,4 +79,4 @@ def test_the_example_audiences_have_members(made: Path) -> None:
     report = preview(requests, Events(parquet=made.name), today=LAST, base_dir=made.parent)
     assert not [each.not_previewable for each in report.estimates if each.not_previewable]
     empty = [each.key for each in report.estimates if not each.after]
-    assert len(empty) <= len(desired) / 5, empty
+    assert empty == ["frequent-buyers"]  # few buy three times in two months

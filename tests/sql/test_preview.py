@@ -296,6 +296,11 @@ def test_members_come_with_their_dimensions(folder: Path) -> None:
         ("ab1", "", "(not set)", "(not set)"),
         ("b", "id-b", "(not set)", "(not set)"),
     ]
+    both = [event("u", "b", user_id="first"), event("u", "b", order=1, user_id="second")]
+    for number, rows in enumerate((both, both[::-1])):
+        write(folder / f"{number}.parquet", rows)
+        (found_,) = members(B, Events(parquet=f"{number}.parquet"), base_dir=folder, today=TODAY)
+        assert found_[1] == "second"
     with pytest.raises(PreviewError, match="members cannot be evaluated: userGender"):
         list(members(LOST, Events(parquet="events/*.parquet"), base_dir=folder, today=TODAY))
 
@@ -346,8 +351,11 @@ def test_staged_columns_give_the_same_numbers(folder: Path) -> None:
         for number in range(12)
     ]
     plain = run(folder, *requests)
-    assert run(folder, *requests, cache_dir=folder / "cache") == plain
-    assert run(folder, *requests, cache_dir=folder / "cache") == plain
+    said: list[str] = []
+    for told in (["looking", "staging", "counting"], ["looking", "counting"]):
+        said.clear()
+        assert run(folder, *requests, cache_dir=folder / "cache", progress=said.append) == plain
+        assert [line.split()[0] for line in said] == told
     for request, together in zip(requests, plain.estimates, strict=True):
         assert run(folder, request, cache_dir=folder / "cache").estimates == (together,)
 

@@ -1,9 +1,11 @@
 """Files that are damaged, gone, oddly named or do not fit, in the cache and outside; what --sql prints."""
 
+import errno
 import json
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,8 @@ import pytest
 from audiencesync.errors import PreviewError
 from audiencesync.settings import Events
 from audiencesync.sql.facts import Span
-from audiencesync.sql.preview import Comparison, stage, statement
+from audiencesync.sql.preview import Comparison, duck, stage, statement
+from audiencesync.sql.preview.records import silent
 from audiencesync.wire import from_api
 from tests.sql.cases import EVENT, SESSION
 from tests.sql.test_preview import ROWS, TODAY, A, B, folder, run, write
@@ -27,6 +30,8 @@ LANDING = from_api(body(simple(EVENT, [text("landingPage", "/a")])))
 VISITS = from_api(body(simple(SESSION, [named("a")], [named("b")])))
 PARAMETER = from_api(body(simple(EVENT, [text("customEvent:level", "7")])))
 COUNTRY = from_api(body(simple(EVENT, [text("country", "b")])))
+ITEM = from_api(body(simple(EVENT, [text("itemName", "a")])))
+FIRST = from_api(body(simple(EVENT, [text("firstSessionDate", "20231114")])))
 ASKED = Comparison("k", A, B)
 
 
@@ -297,6 +302,57 @@ def test_a_file_with_a_parameter_of_another_type_is_named(folder: Path) -> None:
     assert refused(folder, VISITS).startswith(f"{bad}: Conversion Error: Could not convert string 'n/a'")
 
 
+def test_what_fails_on_every_file_is_no_files_fault(folder: Path) -> None:
+    two(folder)
+    engine = duck.open_source(Events(parquet="events"), folder, progress=silent)
+    try:
+        with pytest.raises(PreviewError, match=f"^{folder}/events: Invalid Input Error: no$"):
+            engine.run(f"SELECT error('no') FROM {engine.table}")
+    finally:
+        engine.close()
+
+
+def test_a_column_of_the_files_name_hides_no_mistake(folder: Path) -> None:
+    columns = "* REPLACE (if(user_pseudo_id = 'b', 'n/a', event_date) AS event_date), 'x' AS filename"
+    bad = two(folder, columns)
+    assert refused(folder) == f"{bad}: event_date 'n/a' is no day of the form YYYYMMDD"
+
+
+@pytest.mark.parametrize("day", ["2024031", "202403100", "2024-03-10", "20240230", "2024031\u0660"])
+def test_a_day_has_eight_digits(folder: Path, day: str) -> None:
+    bad = write(folder / "events" / "one.parquet", ROWS, f"* REPLACE ('{day}' AS event_date)")
+    assert refused(folder) == f"{bad}: event_date {day!r} is no day of the form YYYYMMDD"
+
+
+def test_ctrl_c_ends_a_count(folder: Path) -> None:
+    engine = duck.open_source(Events(parquet="events"), folder, progress=silent)
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.run("SELECT COUNT(DISTINCT hash(range)) FROM range(1_000_000_000)")
+    finally:
+        timer.join()
+        engine.close()
+
+
+@pytest.mark.parametrize("source", [Events(parquet="x" * 300), Events(duckdb="x" * 300)])
+def test_a_path_that_the_system_refuses_is_named(folder: Path, source: Events) -> None:
+    path = folder / ("x" * 300)
+    with pytest.raises(PreviewError, match=f"^{path} cannot be read: File name too long$"):
+        run(folder, ASKED, source=source)
+    with pytest.raises(PreviewError, match=f"^{path} cannot be read: File name too long$"):
+        statement([("k", A)], source, "duckdb", as_of=None, today=TODAY, base_dir=folder)
+
+
+def test_a_folder_that_must_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read any folder
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert refused(folder, source="events") == f"{folder}/events cannot be read: Permission denied"
+
+
 def test_a_folder_name_does_not_take_the_place_of_a_column(folder: Path, said: list[str]) -> None:
     hive = folder / "event_date=2026-11-01" / "event_name=c"
     hive.mkdir(parents=True)
@@ -337,6 +393,16 @@ def test_files_below_a_folder_are_left_out_and_said_so(folder: Path) -> None:
     )
 
 
+def test_links_in_a_circle_end(folder: Path) -> None:
+    (folder / "events" / "deep").mkdir()
+    write(folder / "events" / "deep" / "two.parquet", ROWS)
+    for name in "abc":
+        (folder / "events" / "deep" / name).symlink_to(folder / "events")
+    said: list[str] = []
+    run(folder, ASKED, source=Events(parquet="events"), progress=said.append)
+    assert said[1].startswith("left out: 1 Parquet file in its subfolders")
+
+
 @pytest.mark.parametrize("kind", ["DOUBLE", "DECIMAL(18, 0)", "UBIGINT", "HUGEINT", "VARCHAR"])
 def test_a_time_that_is_no_bigint_is_refused_at_once(folder: Path, kind: str) -> None:
     bad = two(folder, f"* REPLACE (event_timestamp::{kind} AS event_timestamp)")
@@ -351,6 +417,47 @@ def test_parameters_of_another_shape_are_said_to_be_there(folder: Path, kind: st
     assert not_counted.not_previewable == (
         "the column event_params is there, but not as a list of records of key and value"
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "audience", "reason"),
+    [
+        (
+            "* REPLACE (event_params[1] AS event_params)",
+            PARAMETER,
+            "the column event_params is there, but not as a list of records of key and value",
+        ),
+        (
+            "* REPLACE ([{'key': 'a', 'value': {'double_value': 1.0}}] AS event_params)",
+            VISITS,
+            "sessions need the column event_params with int_value or string_value, which the export lacks",
+        ),
+        (
+            "* REPLACE ({'item_name': 'a'} AS items)",
+            ITEM,
+            "the column items is there, but not as a list of records",
+        ),
+        (
+            "* REPLACE ('x' AS user_first_touch_timestamp)",
+            FIRST,
+            "the column user_first_touch_timestamp is no number of microseconds (text)",
+        ),
+    ],
+)
+def test_a_column_of_another_shape_refuses_the_audience_alone(
+    folder: Path, columns: str, audience: Any, reason: str
+) -> None:
+    write(folder / "events" / "one.parquet", ROWS, columns)
+    counted_, not_counted = run(folder, ASKED, Comparison("p", None, audience)).estimates
+    assert counted_.after == 3
+    assert not_counted.not_previewable == reason
+
+
+def test_a_time_that_may_be_missing_may_be_a_float(folder: Path) -> None:
+    moment = "if(user_pseudo_id = 'b', 1.7e15, NULL)::DOUBLE"
+    write(folder / "events" / "one.parquet", ROWS, f"* REPLACE ({moment} AS user_first_touch_timestamp)")
+    (found,) = run(folder, Comparison("k", None, FIRST)).estimates
+    assert found.after == 1
 
 
 def test_a_parquet_file_is_no_duckdb_file(folder: Path) -> None:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from audiencesync.drawing import draw
 from audiencesync.report import previews
 from audiencesync.report.catalog.entries import INDEX, Entry, Inputs, entries, page_name, rooms, terms
-from audiencesync.report.catalog.numbers import Numbers, Users, read
+from audiencesync.report.catalog.numbers import Numbers, read
 from audiencesync.report.escape import inert
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["INDEX", "Entry", "Inputs", "Numbers", "Users", "page_name", "read", "site"]
+__all__ = ["INDEX", "Entry", "Inputs", "Numbers", "page_name", "read", "site"]
 
 _WHOLE = 2 * 1024 * 1024
 """No text of a file is longer than this, so none is cut."""

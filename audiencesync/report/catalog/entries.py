@@ -14,9 +14,10 @@ from audiencesync.canonical import canonical, canonical_bytes, definition_finger
 from audiencesync.fields import ClauseType
 from audiencesync.git import LastChange
 from audiencesync.model import Audience, Desired, SequenceFilter
-from audiencesync.report.catalog.numbers import Numbers, Users
+from audiencesync.report.catalog.numbers import Numbers
 from audiencesync.settings import Settings
 from audiencesync.source import Problem
+from audiencesync.sql.preview.records import Estimate
 from audiencesync.wire import to_api
 from audiencesync.words import Description, Kind, Sentence, words
 
@@ -55,7 +56,7 @@ class Entry:
     text: str
     warnings: tuple[Problem, ...] = ()
     change: LastChange | None = None
-    users: Users | None = None
+    users: Estimate | None = None
     overdue: bool = False
     same: tuple[str, ...] = ()
     near: tuple[str, ...] = ()

@@ -8,20 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audiencesync.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Users:
-    """What was counted for one key; None where there is no such number."""
-
-    key: str
-    before: int | None = None
-    after: int | None = None
-    gained: int | None = None
-    lost: int | None = None
-    band: tuple[int, int] | None = None
-    not_previewable: str | None = None
-    caveats: tuple[str, ...] = ()
+from audiencesync.sql.preview.records import Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +17,11 @@ class Numbers:
 
     as_of: str = ""
     engine: str = ""
-    users: Mapping[str, Users] = field(default_factory=dict)
+    users: Mapping[str, Estimate] = field(default_factory=dict)
     window: tuple[str, ...] | None = None
 
     @property
-    def estimates(self) -> Sequence[Users]:
+    def estimates(self) -> Sequence[Estimate]:
         """The numbers of all keys."""
         return tuple(self.users.values())
 
@@ -72,7 +59,7 @@ def _window(value: object, name: str) -> tuple[str, ...] | None:
     return tuple(_text(each, "a day of window", name) for each in value)
 
 
-def _users(entry: Any, name: str) -> Users:  # noqa: ANN401 - JSON
+def _users(entry: Any, name: str) -> Estimate:  # noqa: ANN401 - JSON
     if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
         raise _refusal(name, "one of its previews has no key")
     band = entry.get("band")
@@ -85,7 +72,7 @@ def _users(entry: Any, name: str) -> Users:  # noqa: ANN401 - JSON
     before, after, gained, lost = (
         _count(entry.get(each), each, name) for each in ("before", "after", "gained", "lost")
     )
-    return Users(
+    return Estimate(
         entry["key"],
         before,
         after,

@@ -20,10 +20,10 @@ from audiencesync.sql.compile import (
     parquet,
     wildcard,
 )
-from audiencesync.sql.dialect import DUCKDB, FULL
-from audiencesync.sql.facts import Span
+from audiencesync.sql.dialect import DIALECTS, DUCKDB, FULL, Typed
+from audiencesync.sql.facts import Facts, Span
 from audiencesync.sql.preview.calibrate import Calibration, calibrate
-from audiencesync.sql.preview.estimates import Plan
+from audiencesync.sql.preview.estimates import Counts
 from audiencesync.sql.preview.records import (
     FEW,
     REASONS,
@@ -37,6 +37,7 @@ from audiencesync.sql.preview.records import (
     paired,
     silent,
 )
+from audiencesync.sql.values import Values
 
 if TYPE_CHECKING:
     from audiencesync.model import Audience
@@ -90,7 +91,7 @@ def open_engine(
 
 
 def default_as_of(today: date, newest: date | None) -> date:
-    """The earlier of three days ago and the newest day in the data."""
+    """The earlier of three days ago and the newest day in the data, where that is known."""
     settled = today - SETTLED
     return min(settled, newest) if newest else settled
 
@@ -114,20 +115,18 @@ def preview(  # noqa: PLR0913 - what one run is made of
     engine = open_engine(source, base_dir, cache_dir=cache_dir, progress=progress)
     try:
         day = as_of or default_as_of(today, engine.extent.last)
-        plan = Plan(requests, band=band)
-
+        counts = Counts(requests, band=band)
         export = Export(engine.name, engine.source(day), day, engine.schema, source.time_zone)
-        statement_ = engine.prepare(partial(compile_comparison, plan.entries, plan.pairs), export)
+        statement_ = engine.prepare(partial(compile_comparison, counts.entries, counts.pairs), export)
         rows: Sequence[Row] = ()
         if statement_.sql:
             progress(f"counting {len(requests)} audience{'s' if len(requests) != 1 else ''}")
             rows = engine.count(statement_)
-        estimates = plan.estimates(rows, statement_, day, engine.extent)
-        window = (engine.extent.first, engine.extent.last)
+        estimates = counts.estimates(rows, statement_, day, engine.extent)
         return Report(
             as_of=day,
             engine=engine.name,
-            window=window if window[0] and window[1] else None,  # type: ignore[arg-type]
+            window=(engine.extent.first, engine.extent.last),
             estimates=estimates,
             rows=engine.extent.rows,
             bytes_billed=engine.bytes_billed,
@@ -174,11 +173,13 @@ def _local_export(
     """The export on this machine; a glob stays one where it can, so that the printed text is short."""
     from audiencesync.sql.preview import duck, files
 
-    pattern = files.pattern_of(source.parquet, base_dir)
+    path = base_dir / (source.parquet or source.duckdb)
+    with files.reading(path):
+        pattern = files.pattern_of(source.parquet, base_dir)
+        found = _holds_something(source, base_dir)
     table = parquet(pattern) if source.parquet else DUCKDB.column(source.table)
-    if not _is_there(source, base_dir):
-        missing = base_dir / (source.parquet or source.duckdb)
-        progress(f"nothing is at {missing} yet: the statement takes GA4's full schema")
+    if not found:
+        progress(f"nothing is at {path} yet: the statement takes GA4's full schema")
         return Export("duckdb", table, as_of or default_as_of(today, None), FULL, source.time_zone)
     engine = duck.open_source(source, base_dir, progress=progress)
     try:
@@ -190,8 +191,8 @@ def _local_export(
         engine.close()
 
 
-def _is_there(source: Events, base_dir: Path) -> bool:
-    """Whether there is something to open, be it that opening it fails with the way out."""
+def _holds_something(source: Events, base_dir: Path) -> bool:
+    """Whether there is a file, be it in a subfolder alone: opening that one fails and says the way out."""
     from audiencesync.sql.preview import files
 
     if not source.parquet:
@@ -236,16 +237,16 @@ def members(
 
 def _member_rows(flags: str, export: Export) -> str:
     """The members with the latest known value of each dimension."""
-    from audiencesync.sql.dialect import DIALECTS, Typed
-
     dialect, schema = DIALECTS[export.dialect], export.schema
     columns = {"id": "user_id", "ads": "privacy_info.ads_storage", "lat": "device.is_limited_ad_tracking"}
 
     def text(path: str) -> str:
         return dialect.as_text(Typed(dialect.column(path), schema.kind(path)))
 
+    facts = Facts(Values(dialect, schema), Span(export.as_of))
+    order = ["event_timestamp", *facts.order_reads().values()]
     wanted = [
-        f"{dialect.last(text(path), ['event_timestamp'])} AS {name}"
+        f"{dialect.last(text(path), order)} AS {name}"
         if schema.has(path)
         else f"CAST(NULL AS {dialect.text_type}) AS {name}"
         for name, path in columns.items()

@@ -146,7 +146,7 @@ class Big:
 
     def source(self, as_of: date) -> str:
         """The wildcard table between the first day that is there and the as-of day."""
-        return wildcard(self.dataset, as_of, self.extent.first or as_of)
+        return wildcard(self.dataset, as_of, self.extent.first)
 
     def prepare(self, statement: Callable[[Export], Statement], export: Export) -> Statement:
         """The statement over the tables themselves."""

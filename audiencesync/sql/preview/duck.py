@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from audiencesync.sql.preview.files import (
     only,
     parquet_files,
     probe_all,
+    reading,
     union,
 )
 from audiencesync.sql.preview.records import Extent, Progress, Row, silent
@@ -36,11 +37,14 @@ if TYPE_CHECKING:
 
 _UNRELATED = ("OutOfMemoryException", "BinderException", "ParserException", "CatalogException")
 """DuckDB's errors that say nothing about a file's content."""
+WITNESSES = 8
+"""So many other files may tell whether a statement can succeed at all."""
+_PARQUET = b"PAR1"
 _CHECK = "check `events` in the settings, or --events"
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """An empty database in memory; UsageError-like advice where DuckDB is not installed."""
+    """An empty database in memory; PreviewError with the way out where DuckDB is not installed."""
     try:
         import duckdb
     except ImportError:
@@ -148,13 +152,19 @@ class Duck:
         return self._answer((sql,))
 
     def execute(self, *statements: str) -> Sequence[Row]:
-        """The rows of the last statement; DuckDB's own error where one fails."""
+        """The rows of the last statement; DuckDB's own error where one fails, KeyboardInterrupt at Ctrl-C."""
         *first, last = statements
-        for each in first:
-            self.connection.execute(each)
-        cursor = self.connection.execute(last)
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        try:
+            for each in first:
+                self.connection.execute(each)
+            cursor = self.connection.execute(last)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except RuntimeError as error:
+            # DuckDB's binding takes the signal and tells it by this text alone.
+            if "interrupted" in str(error):
+                raise KeyboardInterrupt from None
+            raise
 
     def _answer(self, statements: Sequence[str]) -> Sequence[Row]:
         """The rows of the last statement; PreviewError names the file at which one fails."""
@@ -167,7 +177,7 @@ class Duck:
 
     def _fault(self, statements: Sequence[str], error: duckdb.Error) -> str:
         unsure = f"{self.shown}: {first_line(error)}"
-        if len(self.files) < 2 or type(error).__name__ in _UNRELATED or self.schema.has("filename"):  # noqa: PLR2004 - one file is to blame itself
+        if len(self.files) < 2 or type(error).__name__ in _UNRELATED:  # noqa: PLR2004 - one file is to blame itself
             return unsure
         why: dict[Path, str] = {}
 
@@ -178,7 +188,10 @@ class Duck:
 
         self.progress(f"reading failed: looking for the file among {len(self.files)}")
         file = guilty(self.files, fails)
-        return f"{file}: {why[file]}: export it again, or take it away" if file else unsure
+        witnesses = [each for each in self.files if each != file][:WITNESSES]
+        if file is None or all(fails([each]) for each in witnesses):
+            return unsure  # what fails on every file is no file's fault
+        return f"{file}: {why[file]}: export it again, or take it away"
 
     def _fault_on(self, statements: Sequence[str], some: Sequence[Path]) -> str:
         """What DuckDB says of the same statements over some of the files; "" where they succeed."""
@@ -203,7 +216,11 @@ class Duck:
 
 
 def _day(value: object) -> date:
-    return datetime.strptime(str(value), "%Y%m%d").date()  # noqa: DTZ007 - a day, no time
+    """The day of an event_date; ValueError where it is none."""
+    text = str(value)
+    if not (len(text) == len("YYYYMMDD") and text.isascii() and text.isdecimal()):
+        raise ValueError(text)
+    return date.fromisoformat(text)
 
 
 def _no_day(extent: Row) -> str:
@@ -223,9 +240,10 @@ def open_source(events: Events, base_dir: Path, *, cache: Cache | None = None, p
     """
     connection = connect()
     try:
-        if events.parquet:
-            return _open_parquet(connection, events.parquet, base_dir, cache=cache, progress=progress)
-        return _open_database(connection, events, base_dir, progress=progress)
+        with reading(base_dir / (events.parquet or events.duckdb)):
+            if events.parquet:
+                return _open_parquet(connection, events.parquet, base_dir, cache=cache, progress=progress)
+            return _open_database(connection, events, base_dir, progress=progress)
     except BaseException:
         connection.close()
         raise
@@ -246,9 +264,7 @@ def _open_parquet(
             f"{base_dir / pattern} holds no Parquet file itself, but {below}: read them with '{wider}'"
         )
     if not files:
-        raise PreviewError(
-            f"no Parquet file at {base_dir / pattern}: check `events` in the settings, or --events"
-        )
+        raise PreviewError(f"no Parquet file at {base_dir / pattern}: {_CHECK}")
     progress(f"looking at {len(files)} Parquet file{'s' if len(files) > 1 else ''}")
     if below:
         progress(f"left out: {below} of {base_dir / pattern}; '{wider}' has them too")
@@ -269,7 +285,9 @@ def _open_database(
         connection.execute(f"ATTACH {DUCKDB.text(str(path))} AS source (READ_ONLY)")
     except duckdb.Error as error:
         reason = first_line(error)
-        if path.read_bytes()[:4] == b"PAR1":
+        with path.open("rb") as file:
+            is_parquet = file.read(len(_PARQUET)) == _PARQUET
+        if is_parquet:
             reason = "it is a Parquet file, and those go under `parquet:`"
         raise PreviewError(f"{path} cannot be read as a DuckDB file: {reason}") from None
     table = DUCKDB.column(f"source.{events.table}" if "." in events.table else f"source.main.{events.table}")

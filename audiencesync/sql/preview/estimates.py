@@ -23,7 +23,7 @@ class _Run:
     extent: Extent
 
 
-class Plan:
+class Counts:
     """Which entries and pairs the requests need, and how the rows become estimates.
 
     Entries are named after their key's number: b0 before, a0 after, a0:reuse after under another reading.
@@ -109,8 +109,6 @@ def _band(number: int, after: int | None, found: Mapping[str, Row]) -> tuple[int
 
 def _window_caveats(audience: Audience, as_of: date, extent: Extent) -> Iterator[str]:
     """What the data is too short for."""
-    if extent.first is None or extent.last is None:
-        return
     if as_of > extent.last:
         yield f"the data ends on {extent.last}, before the as-of day {as_of}"
     days = max((min(as_of, extent.last) - extent.first).days + 1, 0)

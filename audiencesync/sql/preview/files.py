@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +29,23 @@ _KINDS = {
 _TOO_WIDE = ("hugeint", "ubigint")
 """Whole numbers that DuckDB's clock does not take."""
 MANY = 1000
-"""Files beyond so many are not counted, where only a hint needs their number."""
+"""Files and folders beyond so many are not counted, where only a hint needs their number."""
+_FILE = "the file of a row"
+"""A column that no export has."""
 
 
 def first_line(error: Exception) -> str:
     """What DuckDB says, without the query below it."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Says what the system says of a path that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise PreviewError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 # columns
@@ -76,16 +89,21 @@ def export_schema(relation: duckdb.DuckDBPyRelation, shown: str) -> Schema:
 
 # which files
 def parquet_files(pattern: str, base_dir: Path) -> list[Path]:
-    """The files of a path or glob in order; a folder means the Parquet files in it."""
+    """The files of a path or glob in order; a folder means the Parquet files in it.
+
+    Errors: OSError where the folder cannot be read.
+    """
     path = base_dir / pattern
     if path.is_file():
         return [path]
-    found = _found(f"{glob.escape(pattern)}/*.parquet" if path.is_dir() else pattern, base_dir)
-    return sorted(each for each in found if each.is_file())
+    if path.is_dir():
+        return sorted(each for each in path.iterdir() if _is_parquet(each.name) and each.is_file())
+    found = glob.iglob(pattern, root_dir=base_dir, recursive=True)  # noqa: PTH207 - absolute patterns too
+    return sorted(each for each in (base_dir / name for name in found) if each.is_file())
 
 
-def _found(pattern: str, base_dir: Path) -> Iterable[Path]:
-    return (base_dir / name for name in glob.iglob(pattern, root_dir=base_dir, recursive=True))  # noqa: PTH207 - absolute too
+def _is_parquet(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith(".")
 
 
 def left_out(pattern: str, base_dir: Path) -> tuple[str, str]:
@@ -95,9 +113,10 @@ def left_out(pattern: str, base_dir: Path) -> tuple[str, str]:
     """
     if not (base_dir / pattern).is_dir():
         return "", ""
+    # Links are not followed: they may lead in circles.
+    _, *folders = islice(os.walk(base_dir / pattern), MANY)
+    count = min(sum(_is_parquet(name) for _, _, names in folders for name in names), MANY)
     folder = glob.escape(pattern.rstrip("/"))
-    below = (each for each in _found(f"{folder}/*/**/*.parquet", base_dir) if each.is_file())
-    count = len(list(islice(below, MANY)))
     shown = f"{MANY} or more" if count == MANY else str(count)
     noun = "file" if count == 1 else "files"
     return (f"{shown} Parquet {noun} in its subfolders", f"{folder}/**/*.parquet") if count else ("", "")
@@ -122,8 +141,8 @@ def union(files: Sequence[Path], more: str = "") -> str:
 def only(files: Sequence[Path], some: Sequence[Path]) -> str:
     """The rows of some of the files, with the columns and types that all of them have together."""
     listed = ", ".join(DUCKDB.text(str(each)) for each in some)
-    table = union(files, ", filename = true")
-    return f"(SELECT * EXCLUDE (filename) FROM {table} WHERE filename IN ({listed}))"
+    table, column = union(files, f", filename = {DUCKDB.text(_FILE)}"), DUCKDB.identifier(_FILE)
+    return f"(SELECT * EXCLUDE ({column}) FROM {table} WHERE {column} IN ({listed}))"
 
 
 def pattern_of(pattern: str, base_dir: Path) -> str:

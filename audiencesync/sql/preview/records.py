@@ -69,10 +69,10 @@ class Estimate:
     """What was counted for one key; None where there is no such number."""
 
     key: str
-    before: int | None
-    after: int | None
-    gained: int | None
-    lost: int | None
+    before: int | None = None
+    after: int | None = None
+    gained: int | None = None
+    lost: int | None = None
     band: tuple[int, int] | None = None
     not_previewable: str | None = None
     caveats: tuple[str, ...] = ()
@@ -82,13 +82,13 @@ class Estimate:
 class Report:
     """All estimates of one run.
 
-    `window` is the first and last day of the data, None where there is none; `rows` the events of the source
-    (None in BigQuery); `bytes_billed` BigQuery's own figure, None elsewhere.
+    `window` is the first and last day of the data; `rows` the events of the source (None in BigQuery);
+    `bytes_billed` BigQuery's own figure, None elsewhere.
     """
 
     as_of: date
     engine: str
-    window: tuple[date, date] | None
+    window: tuple[date, date]
     estimates: tuple[Estimate, ...]
     rows: int | None = None
     bytes_billed: int | None = None
@@ -98,8 +98,8 @@ class Report:
 class Extent:
     """The days and rows of a source."""
 
-    first: date | None
-    last: date | None
+    first: date
+    last: date
     rows: int | None
 
 

@@ -87,12 +87,14 @@ class Cache:
         """The statement over staged columns; None where the files are small, or nothing can be staged."""
         import duckdb
 
-        in_order = statement(replace(export, position=POSITION))
-        user, *others = in_order.reads or ("",)
-        wanted = dict.fromkeys([*always(duck.schema), *(each for each in others if each != POSITION)])
         try:
-            if not in_order.sql or sum(file.stat().st_size for file in duck.files) < self.smallest:
+            if sum(file.stat().st_size for file in duck.files) < self.smallest:
                 return None
+            in_order = statement(replace(export, position=POSITION))
+            if not in_order.sql:
+                return None
+            user, *others = in_order.reads
+            wanted = dict.fromkeys([*always(duck.schema), *(each for each in others if each != POSITION)])
             staged = self._staged(duck, list(wanted))
         except (OSError, duckdb.Error) as error:
             why = error.strerror if isinstance(error, OSError) else first_line(error)
