@@ -376,6 +376,23 @@ def test_a_blocked_plan_is_shown_and_fails(team: Team) -> None:
     assert "::error::a safety rule" in ran.said
 
 
+def test_a_plan_whose_users_cannot_be_counted_is_shown_and_fails(team: Team) -> None:
+    assert team.audiencesync("apply", "--yes")[0] == 0
+    team.git("checkout", "-q", "-b", "longer")
+    team.edit("audiencesync", "owner:", "events: {parquet: nowhere.parquet}\nowner:")
+    team.commit("Count users")
+    ran = team.proposed(1, preview="true")
+    assert (ran.code, ran.outputs["changes"]) == (0, "false")  # where nothing changes, nothing is counted
+    team.edit("buyers", "30", "60")
+    team.commit("Keep them longer")
+    ran = team.proposed(1, preview="true")
+    assert ran.code == 1
+    for shown in (ran.summary, team.platform.bodies()[0]):
+        assert "The users could not be counted: no Parquet file" in shown
+        assert ran.outputs["digest"] in shown
+    assert "::error::the users of this plan could not be counted" in ran.said
+
+
 # ---------------------------------------------------------------- without credentials, and with mistakes
 
 

@@ -129,30 +129,32 @@ def plan_command(
         if format_ == "json":
             frame.document = plans.document(plan)
         else:
-            _show_plan(frame, plan, format_)
+            _show_plan(frame, plan, format_, uncounted=str(error))
         return frame.fail(error)
     _show_plan(frame, plan, format_, previews)
     return _plan_code(plan, detailed=detailed_exitcode)
 
 
-def _previews(frame: Frame, workspace: Workspace, plan: Plan) -> Report:
-    """The users before and after each change that the plan holds."""
+def _previews(frame: Frame, workspace: Workspace, plan: Plan) -> Report | None:
+    """The users before and after each change that the plan holds; None where there is no change."""
     from audiencesync.cli.data import compare_users
     from audiencesync.sql.preview import paired
 
     pairs = [paired(action) for action in plan.actions if action.verb is not Verb.KEEP]
-    return compare_users(frame, workspace, pairs)
+    return compare_users(frame, workspace, pairs) if pairs else None
 
 
-def _show_plan(frame: Frame, plan: Plan, format_: str, previews: Report | None = None) -> None:
+def _show_plan(
+    frame: Frame, plan: Plan, format_: str, previews: Report | None = None, uncounted: str = ""
+) -> None:
     from audiencesync.report import documents, html, markdown, plans
 
     if format_ == "json":
         frame.answer(documents.dump(plans.document(plan, previews=previews)))
         return
-    page = plans.page(
-        plan, words=format_ != "text" or frame.verbose > 0, previews=previews, verbose=frame.verbose > 0
-    )
+    verbose = frame.verbose > 0
+    words = format_ != "text" or verbose
+    page = plans.page(plan, words=words, previews=previews, uncounted=uncounted, verbose=verbose)
     if format_ == "markdown":
         frame.answer(markdown.render(page))
     elif format_ == "html":

@@ -35,6 +35,7 @@ LIMIT = 65_000
 
 _NOTICE = "\n\n> [!NOTE]\n> The report is too long to be shown here in full; parts of it were left out.\n"
 _BOXES = {Tone.ERROR: "CAUTION", Tone.WARNING: "WARNING"}
+_FOLD = "<details>"
 _LONGEST_BLOCK = 12_000
 _TABLE_SHARE = 0.6
 _LEAST = 80
@@ -230,7 +231,7 @@ def _block(block: Block, budget: int) -> str:
 
 def _fold(fold: Fold, budget: int) -> str:
     """A fold with as many of its blocks as fit; without any, its title alone."""
-    head = f"<details>\n<summary>{_title(fold.title)}</summary>"
+    head = f"{_FOLD}\n<summary>{_title(fold.title)}</summary>"
     tail = "\n\n</details>"
     body, cut = _joined(fold.blocks, budget - len(head) - len(tail) - 60)
     if body:
@@ -241,13 +242,19 @@ def _fold(fold: Fold, budget: int) -> str:
 
 
 def _joined(blocks: Sequence[Block], budget: int) -> tuple[str, bool]:
-    """The blocks that fit, apart by empty lines, and whether something was left out."""
+    """The blocks that fit, apart by empty lines, and whether something was left out.
+
+    Details give way to the titles of what comes after them.
+    """
+    titles = [len(_line(block.title)) + 2 if isinstance(block, Fold) else 0 for block in blocks]
+    kept = sum(titles) if sum(titles) < budget else 0
     done: list[str] = []
     cut = False
-    for block in blocks:
-        written = _block(block, budget) if budget > _LEAST else ""
+    for block, title in zip(blocks, titles, strict=True):
+        kept = max(kept - title, 0)
+        written = _block(block, budget - kept) if budget - kept > _LEAST else ""
+        cut = cut or not written or (isinstance(block, Fold) and not written.startswith(_FOLD))
         if not written:
-            cut = True
             continue
         done.append(written)
         budget -= len(written) + 2

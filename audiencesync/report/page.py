@@ -115,8 +115,8 @@ def code(text: str, tone: Tone = Tone.PLAIN) -> Span:
 
 
 def summary_first(page: Page) -> Page:
-    """The page with its summary behind the first heading, and then what is boxed."""
-    first = tuple(block for block in page if isinstance(block, Text) and block.summary)
+    """The page with its summary behind the first heading, its last word first, and then what is boxed."""
+    first = tuple(block for block in reversed(page) if isinstance(block, Text) and block.summary)
     boxes = tuple(block for block in page if isinstance(block, Text) and block.box and not block.summary)
     rest = tuple(block for block in page if block not in first + boxes)
     head = 1 if rest and isinstance(rest[0], Heading) else 0

@@ -218,7 +218,7 @@ def _unmanaged(plan: Plan, *, verbose: bool) -> Iterator[Fold]:
     )
 
 
-def _closing(plan: Plan, report: numbers.Report | None) -> Iterator[Text]:
+def _closing(plan: Plan, report: numbers.Report | None, uncounted: str) -> Iterator[Text]:
     audiences, triggers = projected(plan)
     limits = plan.policy.limits
     use = (
@@ -228,18 +228,26 @@ def _closing(plan: Plan, report: numbers.Report | None) -> Iterator[Text]:
     lines = [line(use)]
     if report:
         lines += [line(numbers.basis(report)), line(numbers.DISCLAIMER)]
-    yield Text(tuple(lines))
+    if uncounted:
+        lines.append(line(Span(f"The users could not be counted: {uncounted}", Tone.WARNING)))
+    yield Text(tuple(lines), summary=True)
     tone = Tone.STRONG if plan.changed or plan.blocked else Tone.ADD
     yield Text((line(Span(summary(plan), tone)), line("Digest: ", code(plan.digest))), summary=True)
 
 
 def page(
-    plan: Plan, *, words: bool = False, previews: numbers.Report | None = None, verbose: bool = False
+    plan: Plan,
+    *,
+    words: bool = False,
+    previews: numbers.Report | None = None,
+    uncounted: str = "",
+    verbose: bool = False,
 ) -> Page:
     """The plan for people.
 
-    `words` tells each changed audience in plain English too, `previews` puts the users beside it, `verbose`
-    lists what is kept, all that is unmanaged, and the whole definition of what is created.
+    `words` tells each changed audience in plain English too, `previews` puts the users beside it, `uncounted`
+    says why they could not be counted, `verbose` lists what is kept, all that is unmanaged, and the whole
+    definition of what is created.
     """
     policy = plan.policy
     estimates = {each.key: each for each in previews.estimates} if previews else {}
@@ -255,7 +263,7 @@ def page(
         *(listed if verbose else ()),
         *_unmanaged(plan, verbose=verbose),
         *_box(plan),
-        *_closing(plan, previews),
+        *_closing(plan, previews, uncounted),
     )
 
 

@@ -81,6 +81,8 @@ class Dialect:
     int_type: ClassVar[str]
     safe_cast: ClassVar[str]
     materialized: ClassVar[str] = ""
+    barrier: ClassVar[str] = ""
+    """What ends a query whose expressions are not to be repeated in the conditions of those that read it."""
     kept: ClassVar[str] = ""
     """What makes a table "{}" for the statements after it; "" where each statement stands alone."""
 
@@ -104,6 +106,10 @@ class Dialect:
     def column(self, path: str) -> str:
         """A column by its dotted path."""
         return ".".join(self.identifier(part) for part in path.split("."))
+
+    def member(self, record: str, path: str) -> str:
+        """What lies below a record's expression or alias, by its dotted path from there."""
+        return f"{record}.{self.column(path)}"
 
     def cast(self, sql: str, kind: str) -> str:
         """A value as another kind: text, int or float."""
@@ -245,6 +251,8 @@ class DuckDb(Dialect):
     int_type = "BIGINT"
     safe_cast = "TRY_CAST"
     materialized = "MATERIALIZED "
+    # DuckDB pushes a condition down, and the expression behind a name as often as the name stands in it.
+    barrier = "\n  OFFSET 0"
     kept = "CREATE OR REPLACE TEMP TABLE {} AS\n"
 
     def text(self, value: str) -> str:
@@ -259,6 +267,10 @@ class DuckDb(Dialect):
         if _escaped(name, _in_bytes) != name:
             raise PreviewError("a name with a character that cannot be seen cannot be written in SQL")
         return '"' + name.replace('"', '""') + '"'
+
+    def member(self, record: str, path: str) -> str:
+        """In brackets: behind a dot, a lambda's name would mean the table's column of that name."""
+        return record + "".join(f"[{self.text(part)}]" for part in path.split("."))
 
     def date_text(self, sql: str) -> str:
         """A DATE as YYYYMMDD."""
@@ -300,7 +312,8 @@ class DuckDb(Dialect):
 
     def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
         """A lambda over the list; the engine shares equal ones."""
-        name = "p.key" if key_kind == "text" else f"CAST(p.key AS {self.text_type})"
+        key_sql = self.member("p", "key")
+        name = key_sql if key_kind == "text" else self.cast(key_sql, "text")
         return read(f"list_filter({records}, lambda p: {name} = {self.text(key)})[1]")
 
     def some_record(self, records: str, condition: Callable[[str], str]) -> str:
@@ -412,7 +425,8 @@ class BigQuery(Dialect):
 
     def keyed(self, records: str, key: str, read: Callable[[str], str], key_kind: str) -> str:
         """A correlated subquery over the array."""
-        name = "p.key" if key_kind == "text" else f"CAST(p.key AS {self.text_type})"
+        key_sql = self.member("p", "key")
+        name = key_sql if key_kind == "text" else self.cast(key_sql, "text")
         return f"(SELECT {read('p')} FROM UNNEST({records}) AS p WHERE {name} = {self.text(key)} LIMIT 1)"
 
     def some_record(self, records: str, condition: Callable[[str], str]) -> str:

@@ -323,7 +323,7 @@ class Facts:
         if self.ordered:
             keep += self.order_reads()
         source = "win" if self.values.windows else "raw"
-        query = _select([*keep, *self.masks.columns(self._wide())], source)
+        query = _select([*keep, *self.masks.columns(self._wide())], source) + self.dialect.barrier
         if self.every_after is not None or not self.masks.known:
             return query
         marked = " OR ".join(f"{name} <> 0" for name in self.masks.names())

@@ -21,11 +21,13 @@ from audiencesync.sql.events import EventField, Level, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from audiencesync.model import Condition, Leaf, StringFilter
+    from audiencesync.model import Condition, Leaf, Number, StringFilter
     from audiencesync.sql.events import Expression
 
 COUNT = "eventCount"
 
+_EXACT = 2**53
+"""Up to here a float holds each whole number."""
 Want = Literal["text", "float", "int"]
 """How a parameter's value is read."""
 _FITTING: dict[Want, tuple[str, ...]] = {
@@ -111,7 +113,6 @@ class Values:
     # fields
     def _reader(self, records: str, key: str, want: Want, alias: str = "") -> Typed | None:
         """A keyed record's value; None where the column is missing, or has no value of that kind."""
-        path = f"{alias}.{records}" if alias else records
         schema_path = f"items.{records}" if alias else records
         kinds = {name: self.schema.kind(f"{schema_path}.value.{name}") for name in VALUE_TYPES}
         present = [name for name in VALUE_TYPES if kinds[name]]
@@ -128,17 +129,18 @@ class Values:
             return None
 
         def value(record: str, name: str) -> str:
-            sql = f"{record}.{dialect.column(f'value.{name}')}"
+            sql = dialect.member(record, f"value.{name}")
             if want == "text":
                 return dialect.as_text(Typed(sql, kinds[name]))
-            if want == "int" and name == "string_value":
-                return dialect.try_cast(cast(sql, "text"), "int")
-            return cast(sql, want)
+            if kinds[name] in {"int", "float"}:
+                return cast(sql, want)
+            # A text that is no number is no value, be it in a column of numbers.
+            return dialect.try_cast(cast(sql, "text"), want)
 
         def read(record: str) -> str:
             return dialect.first_set([value(record, name) for name in fitting])
 
-        column = path if alias else dialect.column(path)
+        column = dialect.member(alias, records) if alias else dialect.column(records)
         key_kind = self.schema.kind(f"{schema_path}.key")
         return Typed(dialect.keyed(column, key, read, key_kind), want)
 
@@ -325,7 +327,7 @@ class Values:
                     )
 
                 def held(alias: str) -> str:
-                    return condition(Typed(f"{alias}.{dialect.identifier(name)}", kind))
+                    return condition(Typed(dialect.member(alias, name), kind))
             case events.ItemParam(key):
                 want: Want = "float" if number else "text"
                 if self._reader("item_params", key, want, "x") is None:
@@ -343,6 +345,8 @@ class Values:
     def compare(self, value: Typed, condition: Condition) -> str:
         """A condition on a value; NULL where the value is."""
         dialect = self.dialect
+        if value.kind == "float" and any(abs(each) > _EXACT for each in _numbers(condition)):
+            self.caveats[f"whole numbers beyond {_EXACT} are compared as floats: neighbours are equal"] = None
         match condition:
             case NumericFilter(operation, number):
                 sign = {Operation.EQUAL: "=", Operation.LESS_THAN: "<", Operation.GREATER_THAN: ">"}[
@@ -378,6 +382,16 @@ class Values:
                 return f"ENDS_WITH({value}, {wanted})"
             case _:
                 return dialect.contains(value, wanted)
+
+
+def _numbers(condition: Condition) -> tuple[Number, ...]:
+    match condition:
+        case NumericFilter(_, number):
+            return (number,)
+        case BetweenFilter(low, high):
+            return low, high
+        case _:
+            return ()
 
 
 def _needs(expression: Expression) -> str:

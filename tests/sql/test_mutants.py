@@ -48,7 +48,7 @@ MUTANTS: dict[str, tuple[str, str | Callable[[re.Match[str]], str]]] = {
     "events after the day": (r'"event_date" <= \'\d+\'', "TRUE"),
     "events without a session have one": (r"s IS NOT NULL AND ", ""),
     "items in place of some item": (r"\)\) > 0, FALSE\)", ")) = len(items), FALSE)"),
-    "parameters of one type": (r"CAST\(list_filter[^\n]*?\"int_value\" AS VARCHAR\)", "NULL"),
+    "parameters of one type": (r"CAST\(list_filter[^\n]*?\['int_value'\] AS VARCHAR\)", "NULL"),
 }
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import pytest
 from audiencesync.errors import PreviewError
 from audiencesync.settings import Events
 from audiencesync.sql.facts import Span
-from audiencesync.sql.preview import Comparison, duck, stage, statement
+from audiencesync.sql.preview import Comparison, duck, events_at, stage, statement
 from audiencesync.sql.preview.records import silent
 from audiencesync.wire import from_api
 from tests.sql.cases import EVENT, SESSION
@@ -31,6 +32,7 @@ VISITS = from_api(body(simple(SESSION, [named("a")], [named("b")])))
 PARAMETER = from_api(body(simple(EVENT, [text("customEvent:level", "7")])))
 COUNTRY = from_api(body(simple(EVENT, [text("country", "b")])))
 ITEM = from_api(body(simple(EVENT, [text("itemName", "a")])))
+HOST = from_api(body(simple(EVENT, [text("hostName", "a1")])))
 FIRST = from_api(body(simple(EVENT, [text("firstSessionDate", "20231114")])))
 ASKED = Comparison("k", A, B)
 
@@ -292,14 +294,17 @@ def test_a_file_with_rows_without_a_day_is_named(folder: Path) -> None:
     assert refused(folder) == f"{bad}: event_date 'n/a' is no day of the form YYYYMMDD"
 
 
-def test_a_file_with_a_parameter_of_another_type_is_named(folder: Path) -> None:
+def test_a_text_among_numbers_is_no_value(folder: Path) -> None:
     def parameter(number: str) -> str:
         return f"* REPLACE ([{{'key': 'ga_session_id', 'value': {{'int_value': {number}}}}}] AS event_params)"
 
-    write(folder / "events" / "one.parquet", ROWS, parameter("7"))
-    write(folder / "events" / "zzz.parquet", ROWS, parameter("7"))
-    bad = write(folder / "events" / "two.parquet", ROWS, parameter("'n/a'"))
-    assert refused(folder, VISITS).startswith(f"{bad}: Conversion Error: Could not convert string 'n/a'")
+    both = Comparison("k", None, VISITS)
+    write(folder / "events" / "one.parquet", ROWS, parameter("'n/a'"))
+    (found,) = run(folder, both).estimates
+    assert found.after == 0
+    write(folder / "events" / "two.parquet", ROWS, parameter("7"))
+    (found,) = run(folder, both).estimates
+    assert found.after == 2
 
 
 def test_what_fails_on_every_file_is_no_files_fault(folder: Path) -> None:
@@ -326,7 +331,7 @@ def test_a_day_has_eight_digits(folder: Path, day: str) -> None:
 
 def test_ctrl_c_ends_a_count(folder: Path) -> None:
     engine = duck.open_source(Events(parquet="events"), folder, progress=silent)
-    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
     try:
         timer.start()
         with pytest.raises(KeyboardInterrupt):
@@ -463,6 +468,72 @@ def test_a_time_that_may_be_missing_may_be_a_float(folder: Path) -> None:
 def test_a_parquet_file_is_no_duckdb_file(folder: Path) -> None:
     with pytest.raises(PreviewError, match=r"one\.parquet cannot be .*: it is a Parquet file, .* `parquet:`"):
         run(folder, ASKED, source=Events(duckdb="events/one.parquet"))
+
+
+def test_a_duckdb_file_is_no_parquet_file(folder: Path) -> None:
+    with duckdb.connect(str(folder / "raw.parquet")) as connection:
+        connection.execute(f"CREATE TABLE events AS SELECT * FROM '{folder}/events/one.parquet'")
+    assert refused(folder, source="raw.parquet") == (
+        f"{folder}/raw.parquet cannot be read as Parquet: it is a DuckDB file, and those go under `duckdb:`"
+    )
+    assert events_at(str(folder / "raw.parquet")) == Events(duckdb=f"{folder}/raw.parquet")
+    (folder / "events" / "one.parquet").rename(folder / "one.DB")
+    assert events_at(str(folder / "one.DB")) == Events(parquet=f"{folder}/one.DB")
+    assert events_at("nowhere.DB") == Events(duckdb="nowhere.DB")
+
+
+def test_neighbours_beyond_the_exact_floats_have_a_caveat(folder: Path) -> None:
+    large = 2**53
+    rows = [event(f"u{n}", "a", params={"value": large + n}) for n in range(3)]
+    write(folder / "events" / "one.parquet", rows)
+    for number, after, said in ((large + 1, 2, 1), (large, 2, 0)):
+        found_ = {"operation": "EQUAL", "value": {"int64Value": str(number)}}
+        leaf = {"dimensionOrMetricFilter": {"fieldName": "customEvent:value", "numericFilter": found_}}
+        asked = Comparison("k", None, from_api(body(simple(EVENT, [leaf]))))
+        (found,) = run(folder, asked).estimates
+        assert (found.after, sum("neighbours are equal" in each for each in found.caveats)) == (after, said)
+
+
+def test_columns_of_any_name_change_nothing(folder: Path) -> None:
+    audiences = PARAMETER, LANDING, ITEM, VISITS, HOST
+    asked = [Comparison(str(number), None, each) for number, each in enumerate(audiences)]
+    rows = [
+        event(f"u{n // 2}", "ab"[n % 2], params={"level": 6 + n % 3, "page_location": f"https://a{n % 2}/a"},
+              items=[{"item_name": "abc"[n % 3]}])
+        for n in range(30)
+    ]  # fmt: skip
+    write(folder / "events" / "one.parquet", rows)
+    before = run(folder, *asked).estimates
+    assert all(each.after for each in before)
+    record = "{'key': 'x', 'value': {'string_value': 'x', 'int_value': 1}, 'item_name': 'x'}"
+    names = (*"abdefhiklmnopqrstuvwxyz", "ts", "ev", "raw", "f0", "m0", "o0")
+    for value in (record, "7", "'x'"):
+        write(folder / "events" / "one.parquet", rows, ", ".join(["*", *(f"{value} AS {n}" for n in names)]))
+        assert run(folder, *asked).estimates == before
+
+
+def test_a_list_of_addresses_takes_each_apart_once(folder: Path) -> None:
+    leaves = [text("pagePath", f"/x{n}", "BEGINS_WITH") for n in range(40)]
+    asked = from_api(body(simple(EVENT, leaves)))
+    source = Events(parquet="events/*.parquet")
+    sql = statement([("k", asked)], source, "duckdb", as_of=None, today=TODAY, base_dir=folder).sql
+    with duckdb.connect() as connection:
+        (plan,) = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()
+    assert sql.count("list_filter") > 1
+    assert plan[1].count("list_filter") <= sql.count("list_filter")
+
+
+def test_without_any_folder_for_it_nothing_spills(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(**_: str) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", nowhere)
+    duck._spill_folder.cache_clear()
+    try:
+        (found,) = run(folder, ASKED).estimates
+        assert found.after == 3
+    finally:
+        duck._spill_folder.cache_clear()
 
 
 def test_a_source_without_any_user_is_named(folder: Path) -> None:

@@ -50,8 +50,8 @@ def site(inputs: Inputs) -> dict[str, str]:
             adopt=[(target, number) for target, number in entry.desired.manage.adopt],
             before=before,
             after=after,
-            numbers=inputs.numbers,
             says=_says(inputs, entry),
+            **_grounds(inputs),
         )
     return pages
 
@@ -60,11 +60,15 @@ def _says(inputs: Inputs, entry: Entry) -> Mapping[str, str]:
     """The preview's numbers of one audience in words; empty where there are none."""
     if inputs.numbers is None or entry.users is None:
         return {}
+    return {"users": previews.users(entry.users), "flag": previews.flag(entry.users)}
+
+
+def _grounds(inputs: Inputs) -> dict[str, str]:
+    """What the preview's numbers rest on; empty texts where there are none."""
+    numbers = inputs.numbers
     return {
-        "users": previews.users(entry.users),
-        "flag": previews.flag(entry.users),
-        "basis": previews.basis(inputs.numbers),
-        "disclaimer": previews.DISCLAIMER,
+        "basis": previews.basis(numbers) if numbers else "",
+        "disclaimer": previews.DISCLAIMER if numbers else "",
     }
 
 
@@ -95,6 +99,7 @@ def _index(inputs: Inputs, found: Sequence[Entry]) -> str:
         targets=targets,
         counts=_counts(found),
         warnings=[problem for problem in inputs.problems if problem.location.path not in paths],
+        **_grounds(inputs),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -65,12 +66,18 @@ NOT_SET = "(not set)"
 
 
 def events_at(path: str) -> Events:
-    """The event source that a path on the command line names: a DuckDB file, Parquet files or a folder."""
-    from audiencesync.settings import Events
+    """The event source that a path on the command line names: a DuckDB file, Parquet files or a folder.
 
-    if path.endswith((".duckdb", ".db", ".ddb")):
-        return Events(duckdb=path)
-    return Events(parquet=path)
+    A file says itself which it is, and its name where there is none.
+    """
+    from audiencesync.settings import Events
+    from audiencesync.sql.preview import files
+
+    named = path.lower().endswith((".duckdb", ".db", ".ddb"))
+    with suppress(OSError):
+        file = Path(path)
+        named = files.is_duckdb(file) or (named and not files.is_parquet(file))
+    return Events(duckdb=path) if named else Events(parquet=path)
 
 
 def open_engine(

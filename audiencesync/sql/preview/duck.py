@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, partial
@@ -19,6 +20,7 @@ from audiencesync.sql.preview.files import (
     export_schema,
     first_line,
     guilty,
+    is_parquet,
     left_out,
     only,
     parquet_files,
@@ -39,7 +41,6 @@ _UNRELATED = ("OutOfMemoryException", "BinderException", "ParserException", "Cat
 """DuckDB's errors that say nothing about a file's content."""
 WITNESSES = 8
 """So many other files may tell whether a statement can succeed at all."""
-_PARQUET = b"PAR1"
 _CHECK = "check `events` in the settings, or --events"
 
 
@@ -60,8 +61,14 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 @cache
 def _spill_folder() -> str:
-    """This process's own folder for what does not fit into memory; DuckDB's default is the current folder."""
-    folder = tempfile.mkdtemp(prefix="audiencesync-")
+    """This process's own folder for what does not fit into memory; "" where no folder takes any.
+
+    DuckDB's default is the current folder.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="audiencesync-")
+    except OSError:
+        return ""
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -153,18 +160,22 @@ class Duck:
 
     def execute(self, *statements: str) -> Sequence[Row]:
         """The rows of the last statement; DuckDB's own error where one fails, KeyboardInterrupt at Ctrl-C."""
+        # DuckDB's own ear for Ctrl-C is deaf for most of a query: this thread waits for it instead.
+        with ThreadPoolExecutor(1, thread_name_prefix="duckdb") as thread:
+            running = thread.submit(self._execute, statements)
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                self.connection.interrupt()
+                raise
+
+    def _execute(self, statements: Sequence[str]) -> Sequence[Row]:
         *first, last = statements
-        try:
-            for each in first:
-                self.connection.execute(each)
-            cursor = self.connection.execute(last)
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        except RuntimeError as error:
-            # DuckDB's binding takes the signal and tells it by this text alone.
-            if "interrupted" in str(error):
-                raise KeyboardInterrupt from None
-            raise
+        for each in first:
+            self.connection.execute(each)
+        cursor = self.connection.execute(last)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def _answer(self, statements: Sequence[str]) -> Sequence[Row]:
         """The rows of the last statement; PreviewError names the file at which one fails."""
@@ -285,9 +296,7 @@ def _open_database(
         connection.execute(f"ATTACH {DUCKDB.text(str(path))} AS source (READ_ONLY)")
     except duckdb.Error as error:
         reason = first_line(error)
-        with path.open("rb") as file:
-            is_parquet = file.read(len(_PARQUET)) == _PARQUET
-        if is_parquet:
+        if is_parquet(path):
             reason = "it is a Parquet file, and those go under `parquet:`"
         raise PreviewError(f"{path} cannot be read as a DuckDB file: {reason}") from None
     table = DUCKDB.column(f"source.{events.table}" if "." in events.table else f"source.main.{events.table}")

@@ -122,6 +122,21 @@ def left_out(pattern: str, base_dir: Path) -> tuple[str, str]:
     return (f"{shown} Parquet {noun} in its subfolders", f"{folder}/**/*.parquet") if count else ("", "")
 
 
+def is_parquet(file: Path) -> bool:
+    """Whether a file begins as Parquet does. OSError where it cannot be read."""
+    return _head(file).startswith(b"PAR1")
+
+
+def is_duckdb(file: Path) -> bool:
+    """Whether a file begins as a DuckDB file does, behind eight bytes of checksum. OSError likewise."""
+    return _head(file)[8:12] == b"DUCK"
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(12)
+
+
 # how DuckDB reads them
 def literally(path: Path) -> str:
     """The pattern that DuckDB reads as this very path, whatever stands in its name."""
@@ -183,7 +198,8 @@ def _probe(connection: duckdb.DuckDBPyConnection, file: Path) -> Schema:
         relation = connection.sql(f"SELECT * FROM {union([file])}")
         count = rows_of(connection, file)
     except duckdb.Error as error:
-        raise PreviewError(f"{file} cannot be read as Parquet: {first_line(error)}") from None
+        other = "it is a DuckDB file, and those go under `duckdb:`" if is_duckdb(file) else first_line(error)
+        raise PreviewError(f"{file} cannot be read as Parquet: {other}") from None
     schema = export_schema(relation, str(file))
     if not count:
         raise PreviewError(f"{file} holds no rows: export it again, or take it away")

@@ -25,6 +25,7 @@ ev AS (
     n,
     CAST(CASE WHEN LOWER(f0) IN (LOWER('AT'), LOWER('DE')) THEN 1 ELSE 0 END AS BIGINT) AS m0
   FROM raw
+  OFFSET 0
 ),
 usr AS (
   SELECT

@@ -18,7 +18,8 @@ ev AS (
     ts,
     d,
     CAST(CASE WHEN LOWER(f0) = LOWER('Peru') THEN 1 ELSE 0 END + CASE WHEN f1 = 'page_view' THEN 2 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 usr AS (

@@ -16,6 +16,7 @@ ev AS MATERIALIZED (
     d,
     CAST(CASE WHEN f0 = 'purchase' THEN 1 ELSE 0 END AS BIGINT) AS m0
   FROM raw
+  OFFSET 0
 ),
 usr AS (
   SELECT

@@ -3,7 +3,7 @@ WITH raw AS (
     `user_pseudo_id` AS u,
     `event_timestamp` AS ts,
     SAFE_CAST(`event_date` AS INT64) AS d,
-    (SELECT COALESCE(p.`value`.`string_value`, CAST(p.`value`.`int_value` AS STRING), CASE WHEN ABS(p.`value`.`double_value`) < 1e15 AND p.`value`.`double_value` = FLOOR(p.`value`.`double_value`) THEN CAST(CAST(p.`value`.`double_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`double_value` AS STRING) END, CASE WHEN ABS(p.`value`.`float_value`) < 1e15 AND p.`value`.`float_value` = FLOOR(p.`value`.`float_value`) THEN CAST(CAST(p.`value`.`float_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`float_value` AS STRING) END) FROM UNNEST(`user_properties`) AS p WHERE p.key = 'plan' LIMIT 1) AS f0,
+    (SELECT COALESCE(p.`value`.`string_value`, CAST(p.`value`.`int_value` AS STRING), CASE WHEN ABS(p.`value`.`double_value`) < 1e15 AND p.`value`.`double_value` = FLOOR(p.`value`.`double_value`) THEN CAST(CAST(p.`value`.`double_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`double_value` AS STRING) END, CASE WHEN ABS(p.`value`.`float_value`) < 1e15 AND p.`value`.`float_value` = FLOOR(p.`value`.`float_value`) THEN CAST(CAST(p.`value`.`float_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`float_value` AS STRING) END) FROM UNNEST(`user_properties`) AS p WHERE p.`key` = 'plan' LIMIT 1) AS f0,
     EXTRACT(HOUR FROM TIMESTAMP_MICROS(`event_timestamp`) AT TIME ZONE 'Europe/Berlin') AS f1
   FROM (SELECT * FROM `acme.analytics_1.events_*` WHERE _TABLE_SUFFIX BETWEEN '20140101' AND '20240310')
   WHERE `user_pseudo_id` IS NOT NULL

@@ -3,7 +3,7 @@ WITH raw AS (
     "user_pseudo_id" AS u,
     "event_timestamp" AS ts,
     TRY_CAST("event_date" AS BIGINT) AS d,
-    COALESCE(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."string_value", CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."int_value" AS VARCHAR), CASE WHEN ABS(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value") < 1e15 AND list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" = FLOOR(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value") THEN CAST(CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."double_value" AS VARCHAR) END, CASE WHEN ABS(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value") < 1e15 AND list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" = FLOOR(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value") THEN CAST(CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p.key = 'plan')[1]."value"."float_value" AS VARCHAR) END) AS f0,
+    COALESCE(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['string_value'], CAST(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['int_value'] AS VARCHAR), CASE WHEN ABS(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['double_value']) < 1e15 AND list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['double_value'] = FLOOR(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['double_value']) THEN CAST(CAST(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['double_value'] AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['double_value'] AS VARCHAR) END, CASE WHEN ABS(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['float_value']) < 1e15 AND list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['float_value'] = FLOOR(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['float_value']) THEN CAST(CAST(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['float_value'] AS BIGINT) AS VARCHAR) ELSE CAST(list_filter("user_properties", lambda p: p['key'] = 'plan')[1]['value']['float_value'] AS VARCHAR) END) AS f0,
     EXTRACT(HOUR FROM (make_timestamp("event_timestamp") AT TIME ZONE 'UTC' AT TIME ZONE 'Europe/Berlin')) AS f1
   FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
@@ -18,7 +18,8 @@ ev AS (
     ts,
     d,
     CAST(CASE WHEN (LOWER(f0) = LOWER('gold') AND LOWER(CAST(f1 AS VARCHAR)) = LOWER('5')) THEN 1 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 usr AS (

@@ -18,7 +18,8 @@ ev AS (
     ts,
     d,
     CAST(CASE WHEN f0 = 'purchase' THEN 1 ELSE 0 END + CASE WHEN f0 = 'add_to_cart' THEN 2 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 usr AS (

@@ -3,7 +3,7 @@ WITH raw AS (
     "user_pseudo_id" AS u,
     "event_timestamp" AS ts,
     TRY_CAST("event_date" AS BIGINT) AS d,
-    COALESCE(len(list_filter("items", lambda i: COALESCE(LOWER(i."item_brand") = LOWER('Acme'), FALSE))) > 0, FALSE) AS f0
+    COALESCE(len(list_filter("items", lambda i: COALESCE(LOWER(i['item_brand']) = LOWER('Acme'), FALSE))) > 0, FALSE) AS f0
   FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
     AND "event_timestamp" IS NOT NULL
@@ -17,7 +17,8 @@ ev AS (
     ts,
     d,
     CAST(CASE WHEN (f0) IS NOT TRUE THEN 1 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 usr AS (

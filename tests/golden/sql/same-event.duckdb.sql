@@ -20,7 +20,8 @@ ev AS (
     ts,
     d,
     CAST(CASE WHEN ((regexp_full_match(f0, '^L.*', 'i') OR LOWER(f1) = LOWER('Peru')) AND f2 = 'purchase') THEN 1 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 usr AS (

@@ -3,9 +3,9 @@ WITH raw AS (
     `user_pseudo_id` AS u,
     `event_timestamp` AS ts,
     SAFE_CAST(`event_date` AS INT64) AS d,
-    (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.key = 'ga_session_id' LIMIT 1) AS s,
+    (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.`key` = 'ga_session_id' LIMIT 1) AS s,
     `event_name` AS f0,
-    CASE WHEN `event_name` IN ('add_to_cart') THEN (SELECT COALESCE(p.`value`.`string_value`, CAST(p.`value`.`int_value` AS STRING), CASE WHEN ABS(p.`value`.`double_value`) < 1e15 AND p.`value`.`double_value` = FLOOR(p.`value`.`double_value`) THEN CAST(CAST(p.`value`.`double_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`double_value` AS STRING) END, CASE WHEN ABS(p.`value`.`float_value`) < 1e15 AND p.`value`.`float_value` = FLOOR(p.`value`.`float_value`) THEN CAST(CAST(p.`value`.`float_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`float_value` AS STRING) END) FROM UNNEST(`event_params`) AS p WHERE p.key = 'method' LIMIT 1) END AS f1
+    CASE WHEN `event_name` IN ('add_to_cart') THEN (SELECT COALESCE(p.`value`.`string_value`, CAST(p.`value`.`int_value` AS STRING), CASE WHEN ABS(p.`value`.`double_value`) < 1e15 AND p.`value`.`double_value` = FLOOR(p.`value`.`double_value`) THEN CAST(CAST(p.`value`.`double_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`double_value` AS STRING) END, CASE WHEN ABS(p.`value`.`float_value`) < 1e15 AND p.`value`.`float_value` = FLOOR(p.`value`.`float_value`) THEN CAST(CAST(p.`value`.`float_value` AS INT64) AS STRING) ELSE CAST(p.`value`.`float_value` AS STRING) END) FROM UNNEST(`event_params`) AS p WHERE p.`key` = 'method' LIMIT 1) END AS f1
   FROM (SELECT * FROM `acme.analytics_1.events_*` WHERE _TABLE_SUFFIX BETWEEN '20140101' AND '20240310')
   WHERE `user_pseudo_id` IS NOT NULL
     AND `event_timestamp` IS NOT NULL

@@ -7,7 +7,7 @@ WITH raw AS (
     COALESCE(CAST("batch_ordering_id" AS BIGINT), -9223372036854775808) AS o1,
     COALESCE(CAST("batch_event_index" AS BIGINT), -9223372036854775808) AS o2,
     COALESCE("event_name", '') AS n,
-    CASE WHEN "event_name" IN ('add_to_cart', 'purchase') THEN COALESCE(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."int_value" AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p.key = 'ga_session_id')[1]."value"."string_value" AS VARCHAR) AS BIGINT)) END AS s,
+    CASE WHEN "event_name" IN ('add_to_cart', 'purchase') THEN COALESCE(CAST(list_filter("event_params", lambda p: p['key'] = 'ga_session_id')[1]['value']['int_value'] AS BIGINT), TRY_CAST(CAST(list_filter("event_params", lambda p: p['key'] = 'ga_session_id')[1]['value']['string_value'] AS VARCHAR) AS BIGINT)) END AS s,
     "event_name" AS f0
   FROM read_parquet('events/*.parquet', union_by_name = true, hive_partitioning = false)
   WHERE "user_pseudo_id" IS NOT NULL
@@ -28,7 +28,8 @@ ev AS (
     o2,
     n,
     CAST(CASE WHEN f0 = 'page_view' THEN 1 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'add_to_cart' THEN 2 ELSE 0 END + CASE WHEN s IS NOT NULL AND f0 = 'purchase' THEN 4 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 q0_0 AS (

@@ -7,7 +7,7 @@ WITH raw AS (
     COALESCE(CAST(`batch_ordering_id` AS INT64), -9223372036854775808) AS o1,
     COALESCE(CAST(`batch_event_index` AS INT64), -9223372036854775808) AS o2,
     COALESCE(`event_name`, '') AS n,
-    (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.key = 'ga_session_id' LIMIT 1) AS s,
+    (SELECT COALESCE(CAST(p.`value`.`int_value` AS INT64), SAFE_CAST(CAST(p.`value`.`string_value` AS STRING) AS INT64)) FROM UNNEST(`event_params`) AS p WHERE p.`key` = 'ga_session_id' LIMIT 1) AS s,
     `event_name` AS f0
   FROM (SELECT * FROM `acme.analytics_1.events_*` WHERE _TABLE_SUFFIX BETWEEN '20140101' AND '20240310')
   WHERE `user_pseudo_id` IS NOT NULL

@@ -26,7 +26,8 @@ ev AS (
     o2,
     n,
     CAST(CASE WHEN f0 = 'page_view' THEN 1 ELSE 0 END + CASE WHEN f0 = 'add_to_cart' THEN 2 ELSE 0 END + CASE WHEN f0 = 'purchase' THEN 4 ELSE 0 END AS BIGINT) AS m0
-  FROM raw) AS marked
+  FROM raw
+  OFFSET 0) AS marked
   WHERE (m0 <> 0)
 ),
 q0_0 AS (
