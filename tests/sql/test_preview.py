@@ -1,6 +1,7 @@
 """Previews over files on this machine: numbers, caveats, errors that name the file, and the cache."""
 
 import os
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ ROWS = [
     *(event(f"a{number}", "a") for number in range(5)),
     *(event(f"ab{number}", name, order=order) for number in range(2) for order, name in enumerate("ab")),
     event("b", "b", "2024-03-08 12:00:00", user_id="id-b"),
+    event("b", "c", "2024-03-09 12:00:00", privacy_info=None),
     event("b", "c", privacy_info=None),
 ]
 
@@ -58,7 +60,7 @@ def test_before_after_gained_and_lost_come_from_one_pass(folder: Path) -> None:
     report = run(folder, Comparison("k", A, B))
     (found,) = report.estimates
     assert (found.before, found.after, found.gained, found.lost) == (7, 3, 1, 5)
-    assert (report.as_of, report.engine, report.rows) == (date(2024, 3, 10), "duckdb", 11)
+    assert (report.as_of, report.engine, report.rows) == (date(2024, 3, 10), "duckdb", 12)
     assert report.window == (date(2024, 3, 8), date(2024, 3, 10))
 
 
@@ -121,6 +123,27 @@ def test_periods_longer_than_the_data_are_caveats(folder: Path) -> None:
     assert none.caveats == ()
     (late,) = run(folder, Comparison("n", None, short), as_of=date(2024, 3, 12)).estimates
     assert "the data ends on 2024-03-10, before the as-of day 2024-03-12" in late.caveats
+
+
+def test_days_without_events_are_told(folder: Path) -> None:
+    audiences = {days: from_api(body(simple(EVENT, [named("a")]), days=days)) for days in (2, 3, 9, 10)}
+    count_ = from_api(body(simple(ALL, [named("a", count("EQUAL", 1, inAnyNDayPeriod=9))]), days=1))
+    asked = [
+        *(Comparison(str(days), None, each) for days, each in audiences.items()),
+        Comparison("c", None, count_),
+    ]
+    rows = [event("a", "a", f"2024-03-{day:02d} 12:00:00") for day in (1, 2, 4, 8, 10)]
+    write(folder / "events" / "one.parquet", rows)
+    found = [each.caveats for each in run(folder, *asked).estimates]
+    one = "there are no events on 2024-03-09, which it looks at"
+    many = "there are no events on 5 days from 2024-03-03 on, which it looks at"
+    short = "the membership lasts 11 days, the data covers 5 days up to then, from 2024-03-01"
+    assert found == [(one,), (one,), (many,), (many,), (many,)]
+    long = Comparison("l", None, from_api(body(simple(EVENT, [named("a")]), days=11)))
+    assert run(folder, long).estimates[0].caveats == (short, many)
+    assert run(folder, long, as_of=date(2024, 2, 1)).estimates[0].caveats == (
+        "the membership lasts 11 days, the data covers 0 days up to then, from 2024-03-01",
+    )
 
 
 def test_a_sequence_longer_than_the_data_is_a_caveat(folder: Path) -> None:
@@ -337,8 +360,9 @@ def staging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def unused(cache: Path) -> None:
     """Makes all staged files so old that no other run can be reading them."""
+    then = time.time() - 2 * stage.RECENT
     for path in cache.glob("*"):
-        os.utime(path, (1, 1))
+        os.utime(path, (then, then))
 
 
 @pytest.mark.usefixtures("staging")

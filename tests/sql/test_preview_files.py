@@ -237,6 +237,29 @@ def test_what_dead_runs_left_is_swept_away(folder: Path, said: list[str]) -> Non
     assert sorted(each.name for each in cache.iterdir() if len(each.stem) < 9) == ["busy.json", "busy.part"]
 
 
+def test_a_copy_of_an_older_export_goes_away(folder: Path, said: list[str]) -> None:
+    counted(folder, said)
+    (before,) = staged_files(folder)
+    source = folder / "events" / "one.parquet"
+    os.utime(source, (1, 1))
+    counted(folder, said)
+    assert before in staged_files(folder)  # another run may be reading it
+    aged(folder, 2 * stage.RECENT)
+    counted(folder, said)
+    assert before not in staged_files(folder)
+    assert len(staged_files(folder)) == len(staged_files(folder, "json")) == 1
+
+
+def test_a_copy_that_nobody_used_for_a_month_goes_away(folder: Path, said: list[str]) -> None:
+    counted(folder, said)
+    (before,) = staged_files(folder)
+    aged(folder, stage.FORGOTTEN + 60)
+    (folder / "other").mkdir()
+    write(folder / "other" / "two.parquet", ROWS)
+    run(folder, ASKED, source=Events(parquet="other"), cache_dir=folder / "cache", progress=said.append)
+    assert before not in staged_files(folder)
+
+
 # the very file
 def two(folder: Path, *columns: str, rows: list[dict[str, Any]] = ROWS) -> Path:
     for name in ("aaa", "zzz"):

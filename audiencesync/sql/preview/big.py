@@ -142,7 +142,7 @@ class Big:
         for name in BASE:
             if not self.schema.has(name):
                 raise PreviewError(f"{newest} has no column {name}: it is no GA4 event export")
-        self.extent = Extent(min(days), max(days), None)
+        self.extent = Extent(tuple(sorted(days)), None)
 
     def source(self, as_of: date) -> str:
         """The wildcard table between the first day that is there and the as-of day."""

@@ -107,9 +107,9 @@ class Duck:
             day = DUCKDB.date_text(day)
         elif self.schema.kind("event_date") != "text":
             day = DUCKDB.cast(day, "text")
-        sql = f"SELECT COUNT(*) AS n, MIN({day}) AS a, MAX({day}) AS b FROM {self.table}"
-        found = self.run(sql)[0]
-        if not found["n"]:
+        sql = f"SELECT {day} AS day, COUNT(*) AS n FROM {self.table} GROUP BY 1 ORDER BY 1"
+        found = self.run(sql)
+        if not found:
             raise PreviewError(f"{self.shown} holds no rows")
         self._need_a_user()
         if wrong := _no_day(found):
@@ -117,7 +117,8 @@ class Duck:
             file = guilty(self.files, lambda some: bool(wrong_on(some))) if len(self.files) > 1 else None
             wrong = wrong_on([file]) if file else wrong
             raise PreviewError(f"{file or self.shown}: event_date {wrong} is no day of the form YYYYMMDD")
-        return Extent(_day(found["a"]), _day(found["b"]), int(found["n"]))
+        rows = sum(int(row["n"] or 0) for row in found)
+        return Extent(tuple(_day(row["day"]) for row in found if row["day"] is not None), rows)
 
     def _need_a_user(self) -> None:
         user = DUCKDB.column("user_pseudo_id")
@@ -127,7 +128,7 @@ class Duck:
             )
 
     def _wrong_day(self, sql: str, some: Sequence[Path]) -> str:
-        return _no_day(self.run(sql.replace(self.table, only(self.files, some)))[0])
+        return _no_day(self.run(sql.replace(self.table, only(self.files, some))))
 
     def source(self, as_of: date) -> str:  # noqa: ARG002 - BigQuery's source depends on it
         """What stands after FROM."""
@@ -234,9 +235,10 @@ def _day(value: object) -> date:
     return date.fromisoformat(text)
 
 
-def _no_day(extent: Row) -> str:
-    """The first or last event_date, as Python writes it, if it is no day; else ""."""
-    for value in (extent["a"], extent["b"]):
+def _no_day(rows: Sequence[Row]) -> str:
+    """The first event_date that is no day, as Python writes it, else ""; rows without one do not matter."""
+    days = [row["day"] for row in rows]
+    for value in [each for each in days if each is not None] or days:
         try:
             _day(value)
         except ValueError:

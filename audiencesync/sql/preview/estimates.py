@@ -111,8 +111,10 @@ def _window_caveats(audience: Audience, as_of: date, extent: Extent) -> Iterator
     """What the data is too short for."""
     if as_of > extent.last:
         yield f"the data ends on {extent.last}, before the as-of day {as_of}"
-    days = max((min(as_of, extent.last) - extent.first).days + 1, 0)
-    covered = f"the data covers {days} day{'s' if days != 1 else ''} up to then, from {extent.first}"
+    end = min(as_of, extent.last)
+    days = max((end - extent.first).days + 1, 0)
+    there = sum(day <= end for day in extent.days)
+    covered = f"the data covers {there} day{'s' if there != 1 else ''} up to then, from {extent.first}"
     plain = canonical(audience)
     if plain.membership_duration_days > days:
         yield f"the membership lasts {plain.membership_duration_days} days, {covered}"
@@ -122,6 +124,17 @@ def _window_caveats(audience: Audience, as_of: date, extent: Extent) -> Iterator
     longest = max(_durations(plain), default=0)
     if longest > days * DAY:
         yield f"a sequence may take {longest / DAY:g} days, {covered}"
+    looked_at = max(plain.membership_duration_days, *_periods(plain), -(-longest // DAY))
+    start = max(extent.first.toordinal(), as_of.toordinal() - looked_at + 1)
+    if missing := _missing(extent, start, end.toordinal()):
+        which = f"on {missing[0]}" if len(missing) == 1 else f"on {len(missing)} days from {missing[0]} on"
+        yield f"there are no events {which}, which it looks at"
+
+
+def _missing(extent: Extent, start: int, end: int) -> list[date]:
+    """The days from one ordinal to another that have no events."""
+    there = frozenset(extent.days)
+    return [day for day in map(date.fromordinal, range(start, end + 1)) if day not in there]
 
 
 def _durations(audience: Audience) -> Iterator[int]:

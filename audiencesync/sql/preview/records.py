@@ -96,11 +96,20 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The days and rows of a source."""
+    """The days of a source that have events, in order, at least one; `rows` is None in BigQuery."""
 
-    first: date
-    last: date
+    days: tuple[date, ...]
     rows: int | None
+
+    @property
+    def first(self) -> date:
+        """The oldest day."""
+        return self.days[0]
+
+    @property
+    def last(self) -> date:
+        """The newest day."""
+        return self.days[-1]
 
 
 class Engine(Protocol):

@@ -40,9 +40,11 @@ LARGEST = 4 * 1024**3
 """The most bytes that the cache may hold."""
 RECENT = 10 * 60
 """Another run may still read a file that was used within so many seconds."""
+FORGOTTEN = 30 * 24 * 60 * 60
+"""A staged file that was not used for so many seconds is removed: it is about people."""
 ABANDONED = 60 * 60
 """A part that was not written to for so many seconds belongs to a run that died."""
-VERSION = 3
+VERSION = 4
 USER = "u"
 POSITION = "file_row_number"
 """DuckDB's own column of a Parquet file's rows."""
@@ -106,9 +108,10 @@ class Cache:
         return Staged(staged, statement(export_), partial(statement, export))
 
     def _staged(self, duck: Duck, wanted: Sequence[str]) -> Path:
-        identity = self.identity(duck.files)
+        source, state = self.identity(duck.files)
         self._make_folder()
-        known = self._known(duck, identity)
+        self._sweep(source, state)
+        known = self._known(duck, f"{source}-{state}")
         for path, columns in known.items():
             if set(wanted) <= set(columns):
                 _drop_narrower(known, path)
@@ -117,10 +120,9 @@ class Cache:
                 return path
         everything = dict.fromkeys([*wanted, *(each for columns in known.values() for each in columns)])
         duck.progress("staging the columns that previews read; the next run is faster")
-        path = self.folder / f"{identity}-{secrets.token_hex(8)}.parquet"
+        path = self.folder / f"{source}-{state}-{secrets.token_hex(8)}.parquet"
         _write(duck, list(everything), path)
         _drop_narrower({**known, path: list(everything)}, path)
-        self._sweep()
         self._shrink(keep=path)
         return path
 
@@ -132,10 +134,12 @@ class Cache:
         if not ignore.exists():
             ignore.write_text("*\n", "utf-8")
 
-    def identity(self, files: Iterable[Path]) -> str:
-        """The files by path, size and time: another export is another identity."""
-        facts = [(str(file), file.stat()) for file in sorted(file.resolve() for file in files)]
-        return _digest(str(VERSION), *(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in facts))
+    def identity(self, files: Iterable[Path]) -> tuple[str, str]:
+        """The files by their paths, and their state by size and time: it is another where one was written."""
+        paths = sorted(file.resolve() for file in files)
+        stats = [path.stat() for path in paths]
+        state = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
+        return _digest(*map(str, paths)), _digest(str(VERSION), *state)
 
     def _known(self, duck: Duck, identity: str) -> dict[Path, list[str]]:
         """The staged columns of these files, the widest file first; what is damaged is removed."""
@@ -149,13 +153,16 @@ class Cache:
                 found[path] = columns
         return dict(sorted(found.items(), key=lambda each: (-len(each[1]), each[0])))
 
-    def _sweep(self) -> None:
-        """Removes what runs that died have left."""
+    def _sweep(self, source: str, state: str) -> None:
+        """Removes what runs that died have left, and copies of what is no longer so, or long unused."""
         for path in self.folder.iterdir():
             alone = path.suffix == ".json" and not path.with_suffix(".parquet").exists()
             if (alone or path.suffix == ".part") and _age(path) > ABANDONED:
                 with suppress(OSError):
                     path.unlink()
+            outdated = path.name.startswith(f"{source}-") and not path.name.startswith(f"{source}-{state}-")
+            if path.suffix == ".parquet" and (outdated or _age(path) > FORGOTTEN):
+                _remove_unused(path)
 
     def _shrink(self, keep: Path) -> None:
         """Removes the longest unused files until the rest fits, except those that may be in use."""
