@@ -206,8 +206,12 @@ def _uses(name: str, queries: Iterable[tuple[str, str]]) -> int:
     return sum(query.count(f"FROM {name}\n") + query.endswith(f"FROM {name}") for _, query in queries)
 
 
+_MANY_USES = 3
+"""From so many readers on, a table is worth its making."""
+
+
 def _steps(dialect: Dialect, queries: Sequence[tuple[str, str]], final: str) -> tuple[str, ...]:
-    if not dialect.kept or _uses("ev", queries) == 1:
+    if not dialect.kept or _uses("ev", queries) < _MANY_USES:
         return (_written(dialect, queries, final),)
     split = [name for name, _ in queries].index("ev") + 1
     made = dialect.kept.format("ev") + _written(dialect, queries[:split], "SELECT * FROM ev")

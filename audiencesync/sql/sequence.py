@@ -19,11 +19,15 @@ from audiencesync.sql.scopes import Held, event_test, in_session, same_event
 from audiencesync.sql.values import all_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from audiencesync.model import SequenceFilter, Step
     from audiencesync.sql.facts import Facts
     from audiencesync.sql.masks import Bit
     from audiencesync.sql.readings import Readings
 
+_FEW_STEPS = 2
+"""Up to so many steps there is one order to find."""
 _ENDS = (("ts", "t"), ("d", "d"))
 MICROSECOND = 1000
 """Nanoseconds; the export's times are microseconds."""
@@ -138,9 +142,9 @@ class _Columns:
             self.known[sql] = f"{wanted}v{taken}" if taken else wanted
         return self.known[sql]
 
-    def level(self, where: list[str] | None = None) -> str:
-        """The query that adds them to the level below."""
-        return _level(["*", *(f"{sql} AS {name}" for sql, name in self.known.items())], "{0}", where)
+    def level(self, where: list[str] | None = None, more: Sequence[str] = ()) -> str:
+        """The query that adds them, and what more there is, to the level below."""
+        return _level(["*", *(f"{sql} AS {name}" for sql, name in self.known.items()), *more], "{0}", where)
 
 
 class _Chains:
@@ -157,7 +161,7 @@ class _Chains:
             self.position = "ps" if self.in_session else "pu"
             facts.positions.add(self.position)
             facts.need_every()
-        self.order = ", ".join(facts.order())
+        self.order = self.position or ", ".join(facts.order())
 
     def add(self, limits: _Limits) -> str:
         """What stands behind the names of a sequence's columns in the last level."""
@@ -183,10 +187,14 @@ class _Chains:
             where.append("s IS NOT NULL")
         if self.position:
             columns.append(self.position)
+        if self.facts.dialect.kept and len(self.parts) > 1:
+            # The sort is the costly part: who never does the last step is left out of it.
+            last = some("m", self.parts[-1].bits)
+            where.append(f"u IN (\n    SELECT u\n    FROM ev\n    WHERE ({last}))")
         source = "pos" if self.position else "ev"
-        levels, last = self._first(self.parts[0])
+        levels, first = self._first(self.parts[0])
         levels = [_level(columns, source, where), *levels]
-        before = [last] * len(self.limits)
+        before = [first] * len(self.limits)
         for index in range(1, len(self.parts)):
             more, before = self._step(index, before)
             levels += more
@@ -231,10 +239,23 @@ class _Chains:
         # What neither ended the step before nor can be part of this or a later one is out of the way.
         later = some("m", [bit for each in self.parts[index:] for bit in each.bits])
         ended = " OR ".join(f"{name} IS NOT NULL" for name in dict.fromkeys(before))
-        levels = [windows.level([f"({ended} OR {later})"])]
+        levels = [windows.level([f"({ended} OR {later})"], self._number(index))]
         if groups.known:
             levels.append(groups.level())
         return [*levels, ends.level()], found
+
+    def _number(self, index: int) -> list[str]:
+        """The number of an event in the order, once, where later steps need one: one column sorts faster.
+
+        It shares the sort of the windows beside it.
+        """
+        one_column = self.position or self.facts.position
+        if index != 1 or len(self.parts) <= _FEW_STEPS or one_column:
+            return []
+        by = "u, s" if self.in_session else "u"
+        number = f"ROW_NUMBER() OVER (PARTITION BY {by} ORDER BY {self.order}) AS w"
+        self.order = "w"
+        return [number]
 
     def _reach(self, index: int, limits: _Limits, before: str, windows: _Columns) -> _Reach:
         """What an event of the step can reach back to."""

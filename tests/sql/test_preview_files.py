@@ -355,12 +355,15 @@ def test_a_day_has_eight_digits(folder: Path, day: str) -> None:
 def test_ctrl_c_ends_a_count(folder: Path) -> None:
     engine = duck.open_source(Events(parquet="events"), folder, progress=silent)
     timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    # A test run in the background may have been told to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             engine.run("SELECT COUNT(DISTINCT hash(range)) FROM range(1_000_000_000)")
     finally:
         timer.join()
+        signal.signal(signal.SIGINT, before)
         engine.close()
 
 

@@ -15,7 +15,7 @@ WITH raw AS (
     AND "event_date" <= '20240310'
     AND "event_name" IN ('add_to_cart', 'page_view', 'purchase')
 ),
-ev AS (
+ev AS MATERIALIZED (
   SELECT
     *
   FROM (  SELECT
@@ -35,7 +35,10 @@ ev AS (
 q0_0 AS (
   SELECT u, ts, d, o0, o1, o2, n, m0, s
   FROM ev
-  WHERE ((m0 & 7) <> 0)
+  WHERE ((m0 & 7) <> 0) AND u IN (
+    SELECT u
+    FROM ev
+    WHERE ((m0 & 6) <> 0))
 ),
 q0_1 AS (
   SELECT *, CASE WHEN (m0 & 1) <> 0 THEN ts END AS x0
