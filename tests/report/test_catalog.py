@@ -275,6 +275,17 @@ def test_preview_numbers_are_shown_with_what_they_rest_on() -> None:
     assert "not GA4's own membership" not in pages["audience-b.html"]
 
 
+def test_the_list_says_what_its_numbers_rest_on() -> None:
+    numbers = catalog.read(preview(previews=[{"key": "a", "after": 1}]), "p.json")
+    pages = catalog.site(inputs(desired("a"), numbers=numbers))
+    said = Reader(pages["index.html"]).said
+    assert previews.DISCLAIMER in said
+    assert previews.basis(numbers) in said
+    assert "<b>1 user</b>" in pages["index.html"]
+    assert ">1 user<" in pages["audience-a.html"]
+    assert previews.DISCLAIMER not in Reader(catalog.site(inputs(desired("a")))["index.html"]).said
+
+
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [

@@ -28,8 +28,9 @@ from audiencesync.report import (
 )
 from audiencesync.report.page import Code, Fold, Heading, Page, Span, Table, Text, Tone, code, line
 from audiencesync.source import Location, Problem
+from audiencesync.sql.preview import Estimate
 from tests.report.hostile import HOSTILE, offenders, texts
-from tests.report.plans import hostile, hostile_report, of
+from tests.report.plans import hostile, hostile_report, mixed, of, report
 from tests.shop import audience, desired, ours, stranger
 
 BROWSER_TAGS = {"details", "summary", "code", "b"}
@@ -251,6 +252,14 @@ def test_markdown_keeps_its_limit_and_never_cuts_through_anything(many: list[str
     check_markdown(shown)
 
 
+def test_a_shortened_plan_keeps_that_its_numbers_are_estimates() -> None:
+    users = report(*(Estimate(action.key, 1, 2, 1, 0) for action in mixed().actions))
+    shown = markdown.render(plans.page(mixed(), words=True, previews=users, verbose=True), 2_500)
+    assert "too long to be shown" in shown
+    for kept in ("An estimate from the event export", "As of `2026-11-20`", "After this plan: 7 of 100"):
+        assert kept in shown
+
+
 def test_a_plan_of_1500_audiences_fits_a_comment_and_says_what_is_left_out() -> None:
     plan = hostile("<b>@x `` | \x1b")
     many = tuple(Action(Verb.CREATE, f"key-{n}", after=plan.actions[0].after) for n in range(1_500))
@@ -260,6 +269,7 @@ def test_a_plan_of_1500_audiences_fits_a_comment_and_says_what_is_left_out() -> 
     assert 60_000 < len(shown) <= 65_000
     assert "too long to be shown" in shown
     assert shown.index("1,500 to create") < 300
+    assert {f"key-{n}" for n in range(1_500)} == set(re.findall(r"key-\d+", shown))
     check_markdown(shown)
 
 
