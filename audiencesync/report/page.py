@@ -114,6 +114,11 @@ def code(text: str, tone: Tone = Tone.PLAIN) -> Span:
     return Span(text, tone, code=True)
 
 
+def counted(number: int, what: str) -> str:
+    """The number with its noun: 1 error, 2 errors."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def summary_first(page: Page) -> Page:
     """The page with its summary behind the first heading, its last word first, and then what is boxed."""
     first = tuple(block for block in reversed(page) if isinstance(block, Text) and block.summary)

@@ -25,6 +25,7 @@ from audiencesync.report.page import (
     Text,
     Tone,
     code,
+    counted,
     line,
 )
 from audiencesync.report.trees import tree, value, whole
@@ -55,11 +56,6 @@ COST = (
     "the old audience is archived and the Ads list it feeds stops growing"
 )
 _PERMANENT = "permanent: its id, its members and its Ads lists are gone"
-
-
-def counted(number: int, what: str) -> str:
-    """The number with its noun: 1 audience, 2 audiences."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 # ---------------------------------------------------------------- one action

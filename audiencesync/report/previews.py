@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from audiencesync.action import Reason
 from audiencesync.report.documents import Document, head
-from audiencesync.report.page import Heading, Page, Span, Spans, Table, Text, Tone, code, line
+from audiencesync.report.page import Heading, Page, Span, Spans, Table, Text, Tone, code, counted, line
 from audiencesync.sql.preview.records import FEW, REASONS, SENTENCE
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def users(estimate: Estimate) -> str:
         return f"cannot preview: {estimate.not_previewable}"
     before, after = estimate.before, estimate.after
     if after is None:
-        return "no users counted" if before is None else f"{_counted(before)} before"
-    shown = _counted(after)
+        return "no users counted" if before is None else f"{counted(before, 'user')} before"
+    shown = counted(after, "user")
     if before is not None:
         gained, lost = estimate.gained or 0, estimate.lost or 0
         shown = f"{before:,} -> {shown} (+{gained:,}, -{lost:,})"
@@ -52,10 +52,6 @@ def users(estimate: Estimate) -> str:
         low, high = estimate.band
         shown += f" ({low:,} to {high:,} over the undocumented readings)"
     return shown
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} user{'' if count == 1 else 's'}"
 
 
 def flag(estimate: Estimate) -> str:

@@ -8,18 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from audiencesync.action import Reason
 from audiencesync.report.documents import Document, head
 from audiencesync.report.escape import cells, inert, without_commands
-from audiencesync.report.page import Tone
+from audiencesync.report.page import Tone, counted
 from audiencesync.report.text import Painter, painter
 from audiencesync.source import Problem, Severity
 
 _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _BEFORE, _AFTER = 100, 60
 """So many characters of a long source line are shown before and behind the place."""
-
-
-def counted(number: int, what: str) -> str:
-    """The number with its noun: 1 error, 2 errors."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _counts(problems: Sequence[Problem]) -> tuple[int, int]:

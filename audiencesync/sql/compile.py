@@ -14,7 +14,8 @@ from audiencesync.canonical import canonical
 from audiencesync.errors import PreviewError
 from audiencesync.fields import ClauseType, ExclusionMode
 from audiencesync.model import SimpleFilter
-from audiencesync.sql.dialect import DIALECTS, FULL, Dialect, Schema
+from audiencesync.sql.columns import FULL, Schema
+from audiencesync.sql.dialect import DIALECTS, Dialect
 from audiencesync.sql.facts import Facts, Span
 from audiencesync.sql.readings import DEFAULT, Readings
 from audiencesync.sql.scopes import Held, simple

@@ -161,7 +161,7 @@ class _Chains:
             self.position = "ps" if self.in_session else "pu"
             facts.positions.add(self.position)
             facts.need_every()
-        self.order = self.position or ", ".join(facts.order())
+        self.order = ""
 
     def add(self, limits: _Limits) -> str:
         """What stands behind the names of a sequence's columns in the last level."""
@@ -177,6 +177,7 @@ class _Chains:
 
     def queries(self) -> list[str]:
         """Each level reads "{0}", the level before it."""
+        self.order = self.position or ", ".join(self.facts.order())
         bits = [bit for part in self.parts for bit in part.bits]
         words = sorted({bit.word for bit in bits})
         columns = ["u", "ts", "d", *self.facts.order_reads(), *(f"m{word}" for word in words)]

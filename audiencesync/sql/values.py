@@ -15,7 +15,8 @@ from audiencesync.fields import MatchType, Operation
 from audiencesync.model import BetweenFilter, EventFilter, FieldFilter, InListFilter, Not, NumericFilter
 from audiencesync.sql import events
 from audiencesync.sql.channels import channel_rules
-from audiencesync.sql.dialect import VALUE_TYPES, Dialect, Schema, Typed
+from audiencesync.sql.columns import VALUE_TYPES, Schema
+from audiencesync.sql.dialect import Dialect, Typed
 from audiencesync.sql.events import EventField, Level, Status
 
 if TYPE_CHECKING:

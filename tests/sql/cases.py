@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiencesync.sql.dialect import Schema
+from audiencesync.sql.columns import Schema
 
 if TYPE_CHECKING:
     import duckdb

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from audiencesync.sql.dialect import Schema
+from audiencesync.sql.columns import Schema
 from tests.conftest import ROOT
 from tests.sql.cases import COLUMNS
 

@@ -11,8 +11,8 @@ import yaml
 from audiencesync.errors import PreviewError
 from audiencesync.settings import Events
 from audiencesync.sql import events
+from audiencesync.sql.columns import FULL
 from audiencesync.sql.compile import Entry, Export, compile_statement, wildcard
-from audiencesync.sql.dialect import FULL
 from audiencesync.sql.preview import Comparison, Report, big, members, preview, statement
 from audiencesync.wire import from_api
 from tests.sql import bigquery_front, brute, cases, emulated, zetasql

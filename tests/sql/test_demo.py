@@ -9,8 +9,8 @@ import pytest
 
 from audiencesync import workspace
 from audiencesync.settings import Events
+from audiencesync.sql.columns import FULL
 from audiencesync.sql.demo import write_demo_events
-from audiencesync.sql.dialect import FULL
 from audiencesync.sql.preview import Comparison, preview
 from audiencesync.sql.preview.files import schema_of
 from tests.conftest import ROOT

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from audiencesync.errors import PreviewError
 from audiencesync.sql import dialect, events
+from audiencesync.sql.columns import FULL, Schema
 from audiencesync.sql.compile import Entry, Export, compile_statement
-from audiencesync.sql.dialect import DUCKDB, FULL, Schema
+from audiencesync.sql.dialect import DUCKDB
 from audiencesync.sql.events import FIELDS, Level, Status
 from audiencesync.sql.values import Values
 from audiencesync.wire import from_api

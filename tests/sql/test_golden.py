@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from audiencesync.sql.columns import FULL
 from audiencesync.sql.compile import Entry, Export, compile_statement, parquet, wildcard
-from audiencesync.sql.dialect import FULL
 from audiencesync.wire import from_api
 from tests.sql import cases
 from tests.sql.cases import ALL, EVENT, SESSION

@@ -18,6 +18,7 @@ from audiencesync.report import previews
 from audiencesync.report.catalog.entries import INDEX, Entry, Inputs, entries, page_name, rooms, terms
 from audiencesync.report.catalog.numbers import Numbers, read
 from audiencesync.report.escape import inert
+from audiencesync.report.page import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -189,7 +190,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["inert"] = _shown
-    environment.filters["counted"] = lambda number, what: f"{number:,} {what}{'' if number == 1 else 's'}"
+    environment.filters["counted"] = counted
     return environment
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiencesync.errors import PreviewError, UsageError
+from audiencesync.sql.columns import FULL
 from audiencesync.sql.compile import (
     Entry,
     Export,
@@ -21,7 +22,7 @@ from audiencesync.sql.compile import (
     parquet,
     wildcard,
 )
-from audiencesync.sql.dialect import DIALECTS, DUCKDB, FULL, Typed
+from audiencesync.sql.dialect import DIALECTS, DUCKDB, Typed
 from audiencesync.sql.facts import Facts, Span
 from audiencesync.sql.preview.calibrate import Calibration, calibrate
 from audiencesync.sql.preview.estimates import Counts

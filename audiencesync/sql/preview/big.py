@@ -11,8 +11,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
+from audiencesync.sql.columns import Schema
 from audiencesync.sql.compile import wildcard
-from audiencesync.sql.dialect import Schema
 from audiencesync.sql.preview.files import BASE
 from audiencesync.sql.preview.records import Extent, Progress, Row
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
-from audiencesync.sql.dialect import DUCKDB, Schema
+from audiencesync.sql.columns import Schema
+from audiencesync.sql.dialect import DUCKDB
 from audiencesync.sql.preview.files import (
     export_schema,
     first_line,

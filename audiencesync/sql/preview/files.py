@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
+from audiencesync.sql.columns import Schema
 from audiencesync.sql.compile import parquet
-from audiencesync.sql.dialect import DUCKDB, Schema
+from audiencesync.sql.dialect import DUCKDB
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from audiencesync.action import Action
 from audiencesync.model import Audience
+from audiencesync.sql.columns import Schema
 from audiencesync.sql.compile import Export, Statement
-from audiencesync.sql.dialect import Schema
 
 SENTENCE = "An estimate from the event export, not GA4's own membership."
 REASONS = (

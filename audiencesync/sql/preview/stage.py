@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiencesync.errors import PreviewError
-from audiencesync.sql.dialect import DUCKDB, Schema
+from audiencesync.sql.columns import Schema
+from audiencesync.sql.dialect import DUCKDB
 from audiencesync.sql.facts import Facts, Span
 from audiencesync.sql.preview.files import exactly, first_line, rows_of
 from audiencesync.sql.values import Values
